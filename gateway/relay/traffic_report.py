@@ -65,15 +65,15 @@ class TrafficReport:
         metrics.queued.set(pool.queued, name)
         metrics.upstream_refusals.add(pool.queue_refusals, name, "queue")
         metrics.upstream_refusals.add(pool.streams.refused, name, "max_streams")
-        metrics.upstream_refusals.add(pool.policy.budget.refused, name, "retry_budget")
-        if (breaker := pool.policy.breaker) is not None:
+        metrics.upstream_refusals.add(pool.known.policy.budget.refused, name, "retry_budget")
+        if (breaker := pool.known.policy.breaker) is not None:
             metrics.upstream_refusals.add(breaker.refused, name, "breaker")
             metrics.breaker_openings.add(breaker.openings, name)
-        if (health := pool.health) is not None:
+        if (health := pool.known.health) is not None:
             metrics.health_checks.add(health.checks - health.failures, name, "ok")
             metrics.health_checks.add(health.failures, name, "failed")
-        resolves = sum(names.resolves for names in pool.names)
-        failures = sum(names.failures for names in pool.names)
+        resolves = sum(names.resolves for names in pool.known.names)
+        failures = sum(names.failures for names in pool.known.names)
         if resolves:
             metrics.lookups.add(resolves - failures, name, "ok")
             metrics.lookups.add(failures, name, "failed")

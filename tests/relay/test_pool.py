@@ -21,8 +21,9 @@ from gateway.relay.upstream.connection import UpstreamConnection
 from gateway.relay.upstream.policy import Policy, Sticky
 from gateway.relay.upstream.pool import Pool
 from gateway.relay.upstream.queues import Queues
-from gateway.relay.upstream.server import Connect, Outage, Server
+from gateway.relay.upstream.server import Connect, Server
 from gateway.relay.upstream.streams import StreamPlaces
+from gateway.relay.upstream.waiter import Outage
 from tests.support.processes import HANG, free_port
 
 FULL = refusals.upstream_full("shop", 2, None)
@@ -548,9 +549,7 @@ async def test_sticky_requests_avoid_what_they_have_tried(port: int) -> None:
 async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
     """Only an answer does: of an upstream that hangs, clients go."""
     breaker = CircuitBreaker(percent=50, of=1, open_for=HANG)
-    async with pool(port) as built:
-        built.policy = built._balancer._policy = Policy(breaker=breaker)
-        built.change_servers(built.servers)
+    async with pool(port, policy=Policy(breaker=breaker)) as built:
         requests = [acquired(built, is_answered=is_answered) for is_answered in (False, True)]
         connections = [await request.connection() for request in requests]
         breaker.failed("before")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.policy import Sticky
     from gateway.relay.upstream.pool import Pool
-    from gateway.relay.upstream.server import Outage, Server
+    from gateway.relay.upstream.server import Server
+    from gateway.relay.upstream.waiter import Outage
 
 _NO_SERVERS: frozenset[Server] = frozenset()
 
@@ -279,7 +280,7 @@ class Upload:
             self.tried |= {server}
         if not self.is_repeatable or self._exchange.has_interim:
             return False
-        goes_elsewhere = not is_stale and is_first and pool.may_repeat(self)
+        goes_elsewhere = not is_stale and is_first and pool.known.may_repeat(self)
         if is_stale:
             self.upstream, self.state = None, WAITING
             pool.replace(self, upstream)

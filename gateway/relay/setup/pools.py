@@ -200,4 +200,4 @@ def _keep_resolved(
             if url.has_name
             else None
         )
-    pool.names = [group for group in groups if group is not None]
+    pool.known.names = [group for group in groups if group is not None]

@@ -17,7 +17,8 @@ from gateway.core.http.refusals import Refusal
 if TYPE_CHECKING:
     from gateway.relay.upstream.policy import Policy
     from gateway.relay.upstream.restarts import Restarts
-    from gateway.relay.upstream.server import Request, Server, Waiter
+    from gateway.relay.upstream.server import Server
+    from gateway.relay.upstream.waiter import Request, Waiter
 
 # The orders of so many sticky keys are kept. For 50 servers one takes 0.1 ms to find, and 0.5 KiB.
 _MAX_ORDERS = 1024

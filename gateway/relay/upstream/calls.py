@@ -16,7 +16,8 @@ from gateway.core.http.refusals import Refusal
 from gateway.observe import causes
 from gateway.outbound.backends import BackendFailed
 from gateway.outbound.called_servers import ServerAddress
-from gateway.relay.upstream.server import Outage, Server
+from gateway.relay.upstream.server import Server
+from gateway.relay.upstream.waiter import Outage
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.policy import Sticky
@@ -33,6 +34,7 @@ class Call:
         self.tried: frozenset[Server] = frozenset()  # that could not be reached
         self.outage: Outage | None = None  # if it waits for a restart
         self._pool = pool
+        self._known = pool.known
         self._server: Server | None = None
         self._is_answered = False
 
@@ -46,7 +48,7 @@ class Call:
 
         Raises `BackendFailed` if the upstream is left alone.
         """
-        server = self._pool.choose(self)
+        server = self._known.choose(self)
         if isinstance(server, Refusal):
             raise BackendFailed(server)
         assert server.at is not None
@@ -58,16 +60,16 @@ class Call:
             yield server.at
         finally:
             server.load.calls -= 1
-            self._pool.ended(self, is_answered=self._is_answered)
+            self._known.ended(self, is_answered=self._is_answered)
 
     def unreached(self, error: OSError) -> bool:
         """Note that nothing could be sent. Whether another server is left to be tried."""
         server = self._called
-        self._pool.dial_failed(self, server, error)
+        self._known.dial_failed(self, server, error)
         self.tried |= {server}
-        if self._pool.has_other_than(self.tried):
+        if self._known.has_other_than(self.tried):
             return True
-        self._pool.none_reached(self)
+        self._known.none_reached(self)
         return False
 
     def failed(self, why: str, refusal: Refusal) -> None:
@@ -92,7 +94,7 @@ class Call:
 
     def given_up(self, error: OSError) -> Refusal:
         """The refusal, since no server could be reached."""
-        return self._pool.unreachable(error)
+        return self._known.unreachable(error)
 
     @property
     def _called(self) -> Server:
@@ -109,7 +111,7 @@ class Calls:
     @property
     def try_for(self) -> float:
         """How long a call waits while no server can be reached (seconds)."""
-        return self._pool.try_for
+        return self._pool.known.try_for
 
     def attempts(self) -> Call:
         """For one call."""

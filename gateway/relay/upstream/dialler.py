@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
-    from gateway.relay.upstream.server import Server, Waiter
+    from gateway.relay.upstream.server import Server
+    from gateway.relay.upstream.waiter import Waiter
 
 
 _log = logging.getLogger("gateway.relay")

@@ -1,4 +1,4 @@
-"""The servers of an upstream: which one gets a request, and when.
+"""The places at the servers of an upstream: which request gets one, and when.
 
 A server has a number of places: connections that are busy or are being opened. A client may hold
 its share of them, and clients that wait get places in turn. If no server can be reached, a request
@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe import causes
-from gateway.relay.upstream.balancer import Balancer
 from gateway.relay.upstream.dialler import Dialler
-from gateway.relay.upstream.health import HealthChecks
+from gateway.relay.upstream.known_servers import KnownServers
 from gateway.relay.upstream.policy import Policy
 from gateway.relay.upstream.queues import Queues
 from gateway.relay.upstream.restarts import Restarts
-from gateway.relay.upstream.server import Request, Server, Waiter
+from gateway.relay.upstream.server import Server
 from gateway.relay.upstream.streams import StreamPlaces
+from gateway.relay.upstream.waiter import Waiter
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
-    from gateway.relay.upstream.names import NamedServers
 
 
 class Pool:
@@ -56,11 +55,8 @@ class Pool:
         policy: how the servers share the requests, and what is done about failures
         """
         self.host = host
-        self.policy = policy = policy or Policy()
+        policy = policy or Policy()
         self.streams = streams
-        self.health: HealthChecks | None = None
-        if policy.health is not None:
-            self.health = HealthChecks(name, policy.health, self._decide_choice)
         self._log = logging.getLogger(f"gateway.upstreams.{name}")
         self._places = places
         self._queues = queues
@@ -71,12 +67,11 @@ class Pool:
             try_for=connect_timeout if policy.try_for is None else policy.try_for,
             connect_timeout=connect_timeout,
         )
-        self._balancer = Balancer(name, policy, self._restarts)
+        self.known = KnownServers(name, policy, self._restarts)
+        self.known.have(tuple(servers))
         self._dialler = Dialler(
             new_connection, connect_timeout, opened=self._dialled, failed=self._dial_failed
         )
-        self.names: list[NamedServers] = []  # that are looked up again
-        self._have(tuple(servers))
 
     def acquire(self, waiter: Waiter, server: Server | None = None) -> None:
         """Give the waiter a connection.
@@ -89,7 +84,7 @@ class Pool:
         if server is None:
             if waiter.uploading and waiter.postpones():
                 return
-            server = self._only or self._chosen(waiter)
+            server = self.known.only or self._chosen(waiter)
             if server is None:
                 return
         load, shares = server.load, server.shares
@@ -136,7 +131,7 @@ class Pool:
             server.shares.give_back(waiter.network, load.busy)
         breaker = server.breaker
         if breaker is not None and not breaker.is_calm:
-            self.ended(connection, is_answered=waiter.is_answered)
+            self.known.ended(connection, is_answered=waiter.is_answered)
         if reusable and connection.usable:
             connection.rest()
             server.idle.append(connection)
@@ -176,6 +171,11 @@ class Pool:
         self.release(connection, waiter, reusable=reusable)
 
     @property
+    def servers(self) -> tuple[Server, ...]:
+        """The servers that it has now."""
+        return self.known.all
+
+    @property
     def queue_refusals(self) -> int:
         """How many requests got no place, so far."""
         return self._queues.refused
@@ -191,7 +191,7 @@ class Pool:
         Requests at a server that is gone finish there. Requests that wait get places at new ones.
         """
         before = self.servers
-        self._have(tuple(servers))
+        self.known.have(tuple(servers))
         for server in set(before).difference(self.servers):
             server.retire()
         for server in set(self.servers).difference(before):
@@ -199,100 +199,27 @@ class Pool:
             self._restarts.end()
             self._give_all(server)
 
-    def has_other_than(self, tried: frozenset[Server]) -> bool:
-        """Whether there is a server that has not been tried."""
-        return not tried.issuperset(self.servers)
-
-    def may_repeat(self, waiter: Waiter) -> bool:
-        """Whether a request that was sent in vain may be sent to another server."""
-        has_other = self.has_other_than(waiter.tried)
-        return has_other and self._balancer.may_repeat(self.servers, waiter)
-
-    @property
-    def try_for(self) -> float:
-        """How long a request waits while no server can be reached (seconds)."""
-        return self._restarts.try_for
-
-    def choose(self, request: Request) -> Server | Refusal:
-        """The server that gets a request, or why none does."""
-        return self._balancer.choose(self.servers, request)
-
-    def dial_failed(self, request: Request, server: Server, error: OSError) -> None:
-        """Note that a request could not be sent to a server."""
-        if request.outage is None:  # else the log has it already
-            server.failed(request, causes.cause(error), _refusal(error))
-        else:
-            server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
-
-    def none_reached(self, request: Request) -> None:
-        """Note that a request has tried all servers in vain."""
-        self._restarts.none_reached(request, time.monotonic())
-
     def reached(self, server: Server) -> None:
         """Note that a server can be reached: requests that wait for that get its places."""
         if self._restarts.all_are_away:
             self._restarts.end()
             self._give_all(server)
 
-    def ended(self, request: object, *, is_answered: bool) -> None:
-        """Tell the breaker that a request has ended, by an answer or without one."""
-        self._balancer.ended(request, is_answered=is_answered)
-        self._decide_choice()
-
-    def unreachable(self, error: OSError) -> Refusal:
-        """The refusal of a request that has reached no server, for this reason at the last one."""
-        if len(self.servers) > 1:
-            return self._balancer.down(self.servers, time.monotonic())
-        return _refusal(error)
-
     def sweep(self, now: float) -> None:
-        """Refuse waiters whose time is over, and let old errors fade.
-
-        now: monotonic seconds
-        """
-        for name in self.names:
-            name.sweep(now)
-        if self.health is not None:
-            self.health.sweep(self.servers, now)
-        for server in self.servers:
-            if server.load.errors:
-                server.load.forget()
+        """Refuse waiters whose time is over (`now`: monotonic seconds)."""
+        self.known.sweep(now)
         for waiter in self._queues.late(now):
             self._refuse(waiter)
 
     def close(self) -> None:
         """Close idle connections, and stop dialling."""
         self._restarts.close()
-        for name in self.names:
-            name.close()
-        if self.health is not None:
-            self.health.close()
-        for server in self.servers:
-            server.discard_idle()
+        self.known.close()
         self._dialler.close()
-
-    def _have(self, servers: tuple[Server, ...]) -> None:
-        self.servers = servers
-        breaker, loads = self.policy.breaker, tuple(server.load for server in servers)
-        self._decide_choice()
-        # The only server restarts, whatever it takes: no other one could serve. Several are down.
-        self._restarts.gives_up = len(servers) > 1 and self.policy.try_for is None
-        for server in servers:
-            server.join(loads, breaker)
-
-    def _decide_choice(self) -> None:
-        """Decide whether servers have to be chosen from now on.
-
-        The only one gets each request, while the upstream is not left alone.
-        """
-        breaker = self.policy.breaker
-        only = self.servers[0] if len(self.servers) == 1 else None
-        is_closed = breaker is None or not breaker.open_until
-        self._only = only if only and is_closed and not only.load.is_unhealthy else None
 
     def _chosen(self, waiter: Waiter) -> Server | None:
         """The server that gets the request. None if it is refused."""
-        chosen = self.choose(waiter)
+        chosen = self.known.choose(waiter)
         if isinstance(chosen, Refusal):
             waiter.fail(chosen)
             return None
@@ -328,16 +255,16 @@ class Pool:
             if waiter.waits:
                 waiter.fail(refusals.BUSY)
             return
-        self.dial_failed(waiter, server, error)
-        self.ended(waiter, is_answered=False)
+        self.known.dial_failed(waiter, server, error)
+        self.known.ended(waiter, is_answered=False)
         server.free_place(waiter)
         if not waiter.waits:
             return
         waiter.tried |= {server}
-        if self.has_other_than(waiter.tried):
+        if self.known.has_other_than(waiter.tried):
             self.acquire(waiter)
         elif not self._restarts.have_wait(waiter, server, error):
-            waiter.unreached(self.unreachable(error), server, cause)
+            waiter.unreached(self.known.unreachable(error), server, cause)
 
     def _give_all(self, server: Server) -> None:
         """Give the server's free places to waiters."""
@@ -361,13 +288,7 @@ class Pool:
         """Refuse a waiter whose time is over."""
         self.leave(waiter)
         if (outage := waiter.outage) is not None:
-            waiter.unreached(self.unreachable(OSError()), outage.server, outage.cause)
+            waiter.unreached(self.known.unreachable(OSError()), outage.server, outage.cause)
             return
         is_full = all(server.load.busy >= self._places for server in self.servers)
         self._queues.refuse(waiter, is_full=is_full)
-
-
-def _refusal(error: OSError) -> Refusal:
-    """What a client gets if its request could not be sent for this reason."""
-    silent = isinstance(error, TimeoutError)
-    return refusals.UPSTREAM_SILENT if silent else refusals.UPSTREAM_REFUSED

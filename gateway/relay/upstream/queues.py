@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
-from gateway.relay.upstream.server import Server, Waiter
+from gateway.relay.upstream.server import Server
+from gateway.relay.upstream.waiter import Waiter
 
 
 class Queues:

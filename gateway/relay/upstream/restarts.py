@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gateway.core.http.balancing import MAX_EJECTION_SECONDS
 from gateway.observe import causes
-from gateway.relay.upstream.server import Outage, Request, Server, Waiter
+from gateway.relay.upstream.server import Server
+from gateway.relay.upstream.waiter import Outage, Request, Waiter
 
 if TYPE_CHECKING:
     from gateway.relay.upstream.queues import Queues

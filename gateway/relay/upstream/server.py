@@ -6,7 +6,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.core.http.balancing import EjectionRules, ServerLoad
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from gateway.core.http.circuit_breaker import CircuitBreaker
     from gateway.outbound.called_servers import ServerAddress
     from gateway.relay.upstream.connection import UpstreamConnection
-    from gateway.relay.upstream.policy import Sticky
 
 # Opens a connection to one server.
 Connect = Callable[[Callable[[], "UpstreamConnection"]], Awaitable[object]]
@@ -34,71 +32,16 @@ _STATUS = "status"
 _UNAVAILABLE = frozenset({502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Why a request waits for a server that cannot be reached, and until when.
-
-    until: the end of its time (monotonic seconds)
-    server: the server that was tried last
-    cause: what was wrong there, for the log
-    """
-
-    until: float
-    server: Server
-    cause: str
-
-
-class Request(Protocol):
-    """A request that needs a server."""
-
-    asked: frozenset[Server]  # servers that were sent the request in vain
-    tried: frozenset[Server]  # those, and servers that could not be reached
-    outage: Outage | None  # if it waits for a restart
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether it may be sent twice."""
-
-    def affinity(self, sticky: Sticky) -> bytes:
-        """The key by which its server is chosen; empty if there is none."""
-
-
-class Waiter(Request, Protocol):
-    """A request that needs a connection, as servers and pools see it."""
-
-    server: Server | None  # the server at which it has, or had, a place
-    queued: bool  # it waits in a queue of the pool
+class Holder(Protocol):
+    """A request, as far as its place at a server goes."""
 
     @property
     def network(self) -> str:
         """The client, as far as it can be told from others; else ""."""
 
     @property
-    def waits(self) -> bool:
-        """Whether it still needs a connection."""
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the head of an answer has come, and has gone on."""
-
-    @property
-    def uploading(self) -> bool:
-        """Whether it has a body that is still to come."""
-
-    def postpones(self) -> bool:
-        """Wait for the body first, and ask again when it has begun.
-
-        False: the request goes on now.
-        """
-
-    def send(self, upstream: UpstreamConnection) -> None:
-        """Sends the request over this connection."""
-
-    def fail(self, refusal: Refusal) -> None:
-        """It gets no connection."""
-
-    def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
-        """No server could be reached; `server` is the last one that was tried."""
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent twice."""
 
 
 class Server:
@@ -172,7 +115,7 @@ class Server:
         self.idle_timeout = idle_timeout
         self.is_gone = False  # the upstream has it no more
         self.connections: set[UpstreamConnection] = set()  # that are open
-        self.dialling: set[Waiter] = set()  # for which one is being opened
+        self.dialling: set[Holder] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
         # A connection that is being opened counts as busy.
         self.load = ServerLoad(weight=weight, slow_start=slow_start)
@@ -199,7 +142,7 @@ class Server:
         for waiter in self.dialling:
             yield waiter.network
 
-    def free_place(self, waiter: Waiter) -> None:
+    def free_place(self, waiter: Holder) -> None:
         """Take a place back."""
         self.load.busy -= 1
         if self.shares.counts:
@@ -320,7 +263,7 @@ class Server:
         self._successes = max(successes, self._successes)
         return self._failures
 
-    def needs_new(self, waiter: Waiter) -> bool:
+    def needs_new(self, waiter: Holder) -> bool:
         """Whether the request needs a new connection: it would be lost on a stale one."""
         if time.monotonic() > self.stale_until:
             self.stale_until = 0.0

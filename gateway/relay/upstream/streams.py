@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.shares import Shares
-from gateway.relay.upstream.server import Waiter
+from gateway.relay.upstream.waiter import Waiter
 
 
 class StreamPlaces:
