@@ -89,7 +89,7 @@ def _unusable(config: Config, document: Document) -> Iterator[Problem]:
     """Certificates that cannot be read, or do not fit their keys."""
     for at, address in enumerate(config.listen):
         for number, files in enumerate(address.entrance.certificates):
-            where = _place(at, number, document)
+            where = place_of_pair(at, number, document)
             unread = [
                 document.problem((*where, name), f"cannot be read: {error.strerror}")
                 for name in ("cert_file", "key_file")
@@ -103,7 +103,7 @@ def _unusable(config: Config, document: Document) -> Iterator[Problem]:
                 )
 
 
-def _place(at: int, number: int, document: Document) -> Where:
+def place_of_pair(at: int, number: int, document: Document) -> Where:
     """Where a pair stands: in `certificates`, or in `tls` itself."""
     listed: Where = ("listen", at, "tls", "certificates", number)
     return listed if document.written(listed) in document.values else ("listen", at, "tls")

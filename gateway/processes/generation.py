@@ -18,7 +18,11 @@ from gateway.processes.errors import StartError
 from gateway.processes.listeners import Listeners
 from gateway.processes.replacements import Replacements
 from gateway.processes.worker_link import Order, Report, SupervisorEnd
-from gateway.relay.client.certificates import Certificates, all_certificates
+from gateway.relay.client.certificates import (
+    Certificates,
+    UnusableCertificate,
+    all_certificates,
+)
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -61,7 +65,7 @@ class Generation:
         """Raises `StartError` if a certificate cannot be used, and `OSError`."""
         try:
             self.certificates = all_certificates(self.config.listen)
-        except (OSError, ValueError) as error:
+        except UnusableCertificate as error:
             raise StartError(f"a certificate of listen cannot be used: {error}") from None
         size = len(rate_limits(self.config)) * token_buckets.BYTES
         self.buckets = memoryview(mmap.mmap(-1, size)) if size else None

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.configs import MINIMAL, problems
-from tests.support.tls import certificates
+from gateway.config.load import load_with_warnings
+from tests.support.configs import MINIMAL, problems, write
+from tests.support.tls import certificates, named
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,19 @@ def pair(cert: str, key: str) -> dict[str, str]:
 def test_certificates(folder: Path, tls: dict[str, Any], message: str) -> None:
     """Files that cannot be read, pairs that do not fit, and halves of one."""
     assert message in complaint(folder, {"tls": tls})
+
+
+@pytest.mark.parametrize(
+    ("days", "why"), [(-30, "it has expired on 20"), (30, "it is not valid before 20")]
+)
+def test_a_certificate_that_is_not_valid_now(folder: Path, days: int, why: str) -> None:
+    """It is served, as everywhere, since a gateway that does not start helps no one; with a word."""
+    good, bad = named(folder / "n", "good.example"), named(folder / "n", "bad.example", days=days)
+    listen = {"address": "127.0.0.1:8443", "tls": {"certificates": [good, bad]}}
+    file = write(folder, MINIMAL + yaml.safe_dump({"listen": listen}))
+    [warning] = load_with_warnings(file, {})[1]
+    place = "listen.tls.certificates[1].cert_file: is accepted by no client: "
+    assert place + why in str(warning)
 
 
 def test_redirects(folder: Path) -> None:

@@ -70,11 +70,14 @@ def self_signed(folder: Path) -> Path:
     return file
 
 
-def named(folder: Path, *names: str) -> dict[str, str]:
-    """The files of a certificate for DNS names, which is its own authority."""
+def named(folder: Path, *names: str, days: float = 0) -> dict[str, str]:
+    """The files of a certificate for DNS names, which is its own authority.
+
+    days: from now to the middle of the two days for which it is valid
+    """
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(names[0], key, names[0], key, ca=True, names=names)
+    certificate = _certificate(names[0], key, names[0], key, ca=True, names=names, days=days)
     file = folder / f"{names[0].replace('*', 'any')}.pem"
     file.write_bytes(_private(key) + certificate.public_bytes(serialization.Encoding.PEM))
     return {"cert_file": str(file), "key_file": str(file)}
@@ -97,10 +100,17 @@ def certificates(folder: Path) -> Certificates:
 
 
 def _certificate(
-    name: str, key: Key, issuer: str, by: Key, *, ca: bool, names: Sequence[str] = ()
+    name: str,
+    key: Key,
+    issuer: str,
+    by: Key,
+    *,
+    ca: bool,
+    names: Sequence[str] = (),
+    days: float = 0,
 ) -> x509.Certificate:
     """A certificate for DNS names, or else for 127.0.0.1 and a name below `internal`."""
-    now = dt.datetime.now(dt.UTC)
+    middle = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
     alternative: list[x509.GeneralName] = [x509.DNSName(dns) for dns in names]
     alternative = alternative or [
         x509.IPAddress(IPv4Address("127.0.0.1")),
@@ -112,8 +122,8 @@ def _certificate(
         .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(middle - dt.timedelta(days=1))
+        .not_valid_after(middle + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .sign(by, hashes.SHA256())

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import LOGIN, Start, accounts
-from tests.support.gateway import Gateway
-from tests.support.processes import HANG, free_port
+from tests.support.gateway import Gateway, reload
+from tests.support.processes import HANG, eventually, free_port
 from tests.support.raw import Client, Upstream, fields_by_name, request, set_cookies, status
 from tests.support.tls import TlsClient, named, trusting_all
 
@@ -103,6 +104,27 @@ def test_cookies_of_a_login_over_tls(site: Site) -> None:
     assert cookie.startswith("__Host-")
     assert "; Secure" in cookie
     assert fields_by_name(site.shop.got)["X-Forwarded-Proto"] == "https"
+
+
+def test_a_reload_with_a_broken_pair(site: Site) -> None:
+    """The old configuration stays as a whole, and with it the certificate; log and metric say so."""
+    [listen] = [one for one in site.relay.config["listen"] if "tls" in one]
+    file = Path(listen["tls"]["certificates"][1]["key_file"])
+    whole = file.read_text()
+    file.write_text(whole[:100])
+    try:
+        reload(site.relay)
+        eventually(lambda: "the old configuration stays" in site.relay.log.read_text())
+        assert site.relay.metrics()["latchkey_config_last_reload_successful"] == 0
+        for name in ("first.example", "*.shop.example"):
+            with TlsClient(site.tls, name=name.replace("*", "a")) as client:
+                assert client.shown() == f"CN={name}"
+    finally:
+        file.write_text(whole)
+    reload(site.relay)
+    eventually(lambda: site.relay.metrics()["latchkey_config_last_reload_successful"] == 1)
+    with TlsClient(site.tls, name="a.shop.example") as client:
+        assert client.shown() == "CN=*.shop.example"
 
 
 def test_a_flood_of_handshakes(site: Site) -> None:

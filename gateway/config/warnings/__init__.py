@@ -12,6 +12,7 @@ from gateway.config.model import Config
 from gateway.config.problems import Problem, in_order
 from gateway.config.realm_checks import realm_warnings
 from gateway.config.warnings.clients import client_warnings
+from gateway.config.warnings.listeners import listener_warnings
 from gateway.config.warnings.logins import login_warnings
 from gateway.config.warnings.moved import moved_warnings
 from gateway.config.warnings.overlaps import overlap_warnings
@@ -29,6 +30,7 @@ _WARNINGS = (
     login_warnings,
     session_warnings,
     client_warnings,
+    listener_warnings,
     realm_warnings,
     limit_warnings,
 )

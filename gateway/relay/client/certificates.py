@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-import os
 import ssl
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from cryptography import x509
-
+from gateway.config import files
+from gateway.config.files import Mark
 from gateway.core.http.addresses import Address, CertificateFiles, Entrance
+from gateway.core.http.server_certificates import server_certificate
 
 _log = logging.getLogger("gateway.tls")
 
@@ -21,63 +23,83 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # TLS 1.3 all are so.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
-Stamp = tuple[tuple[int, int, int], ...]
+
+class UnusableCertificate(ValueError):
+    """A certificate that cannot be used. The message says which and why."""
 
 
 @dataclass
 class CertificateCounts:
     """Plain integers, since the start of the worker."""
 
-    reloads: int = 0  # changed files that are in use now
-    failures: int = 0  # changed files that could not be used: the old ones stay in use
+    reloads: int = 0  # changed pairs that are in use now
+    failures: int = 0  # changed pairs that could not be used: the old ones stay in use
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A certificate with its key, as they were read."""
+
+    context: ssl.SSLContext
+    names: tuple[str, ...]
 
 
 class Certificates:
     """The TLS contexts of one listener: one for each certificate.
 
     The supervisor makes them, and workers inherit them: so a worker that is replaced while the
-    files are broken still has what the others have, and a client resumes its session at any worker
-    (the keys of session tickets belong to the context).
+    files are broken still has what the others have. A client resumes its session at any worker,
+    since the keys of session tickets belong to the context; once its files have changed, at the
+    same worker alone, until a reload.
     """
 
     def __init__(self, entrance: Entrance) -> None:
-        """Read the files. Raises as `server_context` does."""
+        """Read the files. Raises `UnusableCertificate`."""
         self.counts = CertificateCounts()
         self._entrance = entrance
-        self._stamp = self._stamp_now()
-        self.context = server_context(entrance)
+        self._seen = [_marks(pair) for pair in entrance.certificates]
+        self._pairs = [_read(pair, entrance.min_version) for pair in entrance.certificates]
+        self._choose()
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """That of the first certificate, which hands over to the others by name."""
+        return self._pairs[0].context
 
     def look_for_changes(self) -> None:
-        """Read the files again if they have changed.
+        """Read the pairs again whose files have changed.
 
-        A pair that cannot be used leaves the old one in use: certificate and key are seldom
-        replaced in one moment.
+        A pair that cannot be used, or is not valid now, leaves the old one in use: certificate and
+        key are seldom replaced in one moment. Each goes its own way, so that one that stays broken
+        keeps no other from being renewed.
         """
-        stamp = self._stamp_now()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self.context = server_context(self._entrance)
-        except (OSError, ValueError) as error:
-            self.counts.failures += 1
-            file = self._entrance.certificates[0].cert_file
-            _log.warning("%s: the old certificate stays in use: %s", file, _reason(error))
-        else:
-            self.counts.reloads += 1
-            _log.info("%s: the new certificate is in use", self._entrance.certificates[0].cert_file)
+        for at, pair in enumerate(self._entrance.certificates):
+            marks = _marks(pair)
+            if marks == self._seen[at]:
+                continue
+            self._seen[at] = marks
+            try:
+                self._pairs[at] = _read(pair, self._entrance.min_version, dt.datetime.now(dt.UTC))
+            except UnusableCertificate as error:
+                self.counts.failures += 1
+                _log.warning("the old certificate stays in use: %s", error)
+            else:
+                self.counts.reloads += 1
+                _log.info("%s: the new certificate is in use", pair.cert_file)
+                self._choose()
 
-    def _stamp_now(self) -> Stamp:
-        """What changes with the files; zeros for one that is missing."""
-        return tuple(
-            _stamp(file)
-            for files in self._entrance.certificates
-            for file in (files.cert_file, files.key_file)
-        )
+    def _choose(self) -> None:
+        """Let the first context choose by name, if there are several."""
+        if len(self._pairs) > 1:
+            by_name: dict[str, ssl.SSLContext] = {}
+            for pair in self._pairs:
+                for name in pair.names:
+                    by_name.setdefault(name, pair.context)
+            self.context.sni_callback = _chooser(by_name)
 
 
 def all_certificates(addresses: Iterable[Address]) -> dict[Entrance, Certificates]:
-    """The certificates of all listeners with TLS. Raises as `server_context` does."""
+    """The certificates of all listeners with TLS. Raises `UnusableCertificate`."""
     return {
         address.entrance: Certificates(address.entrance)
         for address in addresses
@@ -85,20 +107,18 @@ def all_certificates(addresses: Iterable[Address]) -> dict[Entrance, Certificate
     }
 
 
-def server_context(entrance: Entrance) -> ssl.SSLContext:
-    """Create a context for the first certificate, which hands over to those of the others.
-
-    Raises `OSError` (`ssl.SSLError` is a subclass), and `ValueError` for a certificate whose names
-    cannot be read.
-    """
-    contexts = [_context(files, entrance.min_version) for files in entrance.certificates]
-    if len(contexts) > 1:
-        by_name: dict[str, ssl.SSLContext] = {}
-        for files, context in zip(entrance.certificates, contexts, strict=True):
-            for name in _names(files.cert_file):
-                by_name.setdefault(name, context)
-        contexts[0].sni_callback = _chooser(by_name)
-    return contexts[0]
+def _read(pair: CertificateFiles, min_version: str, now: dt.datetime | None = None) -> _Pair:
+    """Read a pair; one that is not valid at `now` is refused. Raises `UnusableCertificate`."""
+    try:
+        context = _context(pair, min_version)
+        certificate = server_certificate(files.read_file(Path(pair.cert_file)))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise UnusableCertificate(f"{pair.cert_file}, {pair.key_file}: {why}") from None
+    why = "" if now is None else certificate.why_invalid(now)
+    if why:
+        raise UnusableCertificate(f"{pair.cert_file}: {why}")
+    return _Pair(context, certificate.names)
 
 
 def ignore_unreadable_names() -> None:
@@ -116,10 +136,10 @@ def ignore_unreadable_names() -> None:
     sys.unraisablehook = hook
 
 
-def _context(files: CertificateFiles, min_version: str) -> ssl.SSLContext:
+def _context(pair: CertificateFiles, min_version: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # Without a password OpenSSL would ask on the terminal for that of an encrypted key.
-    context.load_cert_chain(files.cert_file, files.key_file, password="")
+    context.load_cert_chain(pair.cert_file, pair.key_file, password="")
     context.minimum_version = _VERSIONS[min_version]
     context.set_ciphers(_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -131,7 +151,7 @@ def _chooser(by_name: dict[str, ssl.SSLContext]) -> Callable[..., None]:
     def choose(
         connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _first: ssl.SSLContext
     ) -> None:
-        """Choose by the exact name, or by a wildcard for its first label (RFC 6125 §6.4.3)."""
+        """Choose by the exact name, or by a wildcard for its first label (RFC 9525 §6.3)."""
         if name is None:
             return
         asked = name.lower().rstrip(".")
@@ -142,24 +162,6 @@ def _chooser(by_name: dict[str, ssl.SSLContext]) -> Callable[..., None]:
     return choose
 
 
-def _names(cert_file: str) -> Iterable[str]:
-    """The DNS names of a certificate. Raises `OSError` and `ValueError`."""
-    with open(cert_file, "rb") as file:
-        certificate = x509.load_pem_x509_certificates(file.read())[0]
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-
-
-def _stamp(file: str) -> tuple[int, int, int]:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return (0, 0, 0)
-    return (found.st_ino, found.st_mtime_ns, found.st_size)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__
+def _marks(pair: CertificateFiles) -> tuple[Mark, Mark]:
+    """What changes with the files of a pair."""
+    return files.mark(pair.cert_file), files.mark(pair.key_file)
