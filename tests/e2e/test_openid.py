@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterat
             "routes": [
                 {"path": "/", "upstream": "site", "auth": "optional"},
                 {"path": "/home/*", "upstream": "site"},
+                {"path": "/pay/*", "upstream": "site", "require": {"max_age": "10m"}},
             ],
         }
         with (
@@ -252,6 +254,26 @@ def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -
     assert first != second
     assert shop.ask("/home/", first) == 401
     assert shop.ask("/home/", second) == 200
+
+
+def test_a_recent_login_is_made_at_the_provider(shop: Shop, browser: Chrome) -> None:
+    """A route with `max_age`: who has logged in there an hour ago gives the password once more, and
+    is back at the page.
+    """
+    log_in(browser, shop)
+    with sqlite3.connect(shop.provider.log.parent / "db.sqlite3") as people:
+        people.execute("UPDATE auth_user SET last_login = datetime('now', '-1 hour')")
+    browser.get(f"{shop.url}/login/example?return_to=/home/again")
+    decide(browser)
+    says(browser, "Hello 1 at /home/again")
+    old = cookie_of(browser)
+    assert (shop.ask("/home/", old), shop.ask("/pay/", old)) == (200, 401)
+    browser.get(f"{shop.url}/pay/1?n=2")
+    says(browser, "Log in to go on.")
+    browser.find_element(By.LINK_TEXT, "Continue with Example ID").click()
+    identify(browser, "alice")
+    says(browser, "Hello 1 at /pay/1?n=2")
+    assert shop.ask("/pay/", cookie_of(browser)) == 200
 
 
 def test_two_windows_at_once(shop: Shop, browser: Chrome) -> None:
