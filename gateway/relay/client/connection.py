@@ -19,6 +19,7 @@ from gateway.relay.answers import own_answers
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
+from gateway.relay.http1.repeated_fields import RepeatedFields
 from gateway.relay.loop.deadlines import untaken
 from gateway.relay.outcomes import Refused
 
@@ -49,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
         "_lingered",
         "_paused",
         "_pumping",
+        "_repeated_fields",
         "blocked",
         "buffer",
         "deadline",
@@ -79,6 +81,7 @@ class ClientConnection(asyncio.Protocol):
         self._clients = clients
         self._paused = False
         self._pumping = False
+        self._repeated_fields = RepeatedFields()
         self._lingered = -1  # bytes dropped since the connection began to close; -1 before that
 
     # What the event loop calls.
@@ -311,7 +314,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             if end > context.settings.target_size:
                 self._check_size(data, end)
-            head = context.requests.read(data, end)
+            head = context.requests.read(data, end, self._repeated_fields)
         except Refused as refused:
             self.refuse(refused.refusal)
             return False

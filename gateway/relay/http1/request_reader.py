@@ -27,6 +27,7 @@ from gateway.core.sessions.refresh_keys import REFRESH_KEY_PATTERN
 from gateway.relay.http1 import grammar, request_fields, websocket
 from gateway.relay.http1.field_rules import FieldRules
 from gateway.relay.http1.key_fields import KeyFields
+from gateway.relay.http1.repeated_fields import RepeatedFields
 from gateway.relay.http1.request_fields import Rule
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -92,8 +93,11 @@ class RequestReader:
         self._read_folded = {fold(name) for name in self._by_name}
         self._rules = FieldRules(self._classify)
 
-    def read(self, data: bytes, end: int) -> RequestHead:
-        """The head that ends (before its empty line) at `end`. Raises `Refused`."""
+    def read(self, data: bytes, end: int, repeated: RepeatedFields | None = None) -> RequestHead:
+        """The head that ends (before its empty line) at `end`. Raises `Refused`.
+
+        repeated: the fields of the connection, which may come again
+        """
         try:
             method, target, minor, start = grammar.request_line(data)
             head = RequestHead(method, target, minor)
@@ -102,20 +106,11 @@ class RequestReader:
                 _refuse_key(head.method + b" " + head.target)
             elif self._query_keys and target.find(b"%") >= 0:
                 self._take_query_key(head)
-            lines = grammar.fields(data, start, end + 2)
-            passed = head.passed
-            rules = self._rules.known
-            for line, name in lines:
-                try:
-                    rule = rules[name]
-                except KeyError:
-                    rule = self._rules.learn(name)
-                if rule is None:
-                    passed.append(line)
-                else:
-                    rule(head, name, line)
-            if len(lines) > self._max_fields:
-                raise Refused(refusals.HEAD_TOO_LARGE)
+            text = data[start : end + 2]
+            if repeated is None:
+                self._read_fields(head, text)
+            else:
+                repeated.read_into(head, text, self._read_fields)
             _finish(head)
         except grammar.OtherVersion:
             raise Refused(refusals.VERSION) from None
@@ -136,6 +131,24 @@ class RequestReader:
             raise Refused(refusals.VERSION) from None
         except grammar.Malformed:
             raise Refused(refusals.MALFORMED) from None
+
+    def _read_fields(self, head: RequestHead, text: bytes) -> None:
+        """Read field lines. Raises `Malformed` or `Refused`."""
+        lines = grammar.fields(text)
+        passed = head.passed
+        rules = self._rules.known
+        for line, name in lines:
+            try:
+                rule = rules[name]
+            except KeyError:
+                rule = self._rules.learn(name)
+            if rule is None:
+                passed.append(line)
+            else:
+                rule(head, name, line)
+        if len(lines) > self._max_fields:
+            raise Refused(refusals.HEAD_TOO_LARGE)
+        _check_fields(head)
 
     def may_trail(self, name: bytes) -> bool:
         """Whether a trailer of this folded name may pass (RFC 9110 §6.5.1)."""
@@ -195,12 +208,9 @@ class RequestReader:
             head.loop = True
 
 
-def _finish(head: RequestHead) -> None:
-    """Check the target, the host and the framing of a whole head."""
+def _check_fields(head: RequestHead) -> None:
+    """Check what the fields say together."""
     if head.chunked and (head.has_length or head.old):
-        raise grammar.Malformed
-    _read_target(head)
-    if head.host is None and not head.old:
         raise grammar.Malformed
     if b"".join(head.passed).find(b"lk_") >= 0:  # `in` raises and drops an error first: 0.2 µs
         # A key in any other field is still a key, and no upstream may see it.
@@ -215,6 +225,13 @@ def _finish(head: RequestHead) -> None:
         head.passed = [line for line in head.passed if line.partition(b":")[0].lower() not in named]
     if head.upgrade is not None and (head.old or b"upgrade" not in head.named):
         head.upgrade = None
+
+
+def _finish(head: RequestHead) -> None:
+    """Read the target. Of a new version, a request needs a host."""
+    _read_target(head)
+    if head.host is None and not head.old:
+        raise grammar.Malformed
 
 
 def _read_target(head: RequestHead) -> None:
