@@ -475,6 +475,35 @@ async def test_a_stream_too_many_is_refused_and_a_client_has_a_share(port: int) 
         assert (shop.streams.refused, shop.servers[0].load.busy) == (1, 1)
 
 
+async def test_a_stream_closes_a_breaker(port: int) -> None:
+    """It may last for days, and its beginning is an answer."""
+    breaker = CircuitBreaker(percent=50, of=1, open_for=0.01)
+    async with pool(port, policy=Policy(breaker=breaker)) as shop:
+        breaker.failed("before")
+        breaker.ended("before", time.monotonic())
+        await asyncio.sleep(0.02)
+        shop.change_servers(shop.servers)
+        stream = acquired(shop)
+        assert shop.becomes_stream(stream, await stream.connection()) is None
+        assert not breaker.open_until
+
+
+async def test_waiting_requests_get_no_place_at_an_unhealthy_server(port: int) -> None:
+    """While another one is healthy; a place that frees there stays empty."""
+    async with pool(port, port, places=1) as shop:
+        holders = [acquired(shop), acquired(shop)]
+        connections = [await holder.connection() for holder in holders]
+        waiting = acquired(shop)
+        assert waiting.queued
+        sick, well = (holder.server for holder in holders)
+        assert sick is not None
+        sick.load.is_unhealthy = True
+        shop.release(connections[0], holders[0], reusable=True)
+        assert waiting.queued
+        shop.release(connections[1], holders[1], reusable=True)
+        assert waiting.server is well
+
+
 async def test_a_queue_has_a_size(port: int) -> None:
     """One more is refused at once, in the name of the upstream and its settings."""
     async with pool(port, places=1, queue_size=1) as shop:

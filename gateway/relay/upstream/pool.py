@@ -152,6 +152,8 @@ class Pool:
         if refusal is None:
             server.connections.discard(connection)  # it holds no place there
             server.free_place(waiter)
+            if server.breaker is not None:  # a stream may last for days: it is no failure by now
+                self.known.ended(connection, is_answered=True)
             self._give_to_next(server)
         return refusal
 

@@ -153,7 +153,10 @@ class Server:
         """Whether free places go to requests that wait: not while others work and it does not."""
         if self.is_gone:
             return False
-        return not self.load.ejected_until or all(load.ejected_until for load in self._all_loads)
+        is_away = self.load.ejected_until or self.load.is_unhealthy
+        return not is_away or all(
+            load.ejected_until or load.is_unhealthy for load in self._all_loads
+        )
 
     @property
     def reused(self) -> int:
