@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import faults, gateways, held, limits, logouts, modes, report, routes, streams
+from bench import faults, gateways, held, limits, logouts, modes, report, routes, streams, workers
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
@@ -37,6 +37,7 @@ _TAKES_PART = {
     "sessions": (gateways.LATCHKEY,),
     "limits": (gateways.LATCHKEY,),
     "routes": (gateways.LATCHKEY,),
+    "workers": (gateways.LATCHKEY,),
     "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
 _STREAMS = ("websocket", "events")
@@ -123,6 +124,8 @@ def _one(
             report.matching_verdicts(matching),
             {str(size): asdict(one) for size, one in matching.items()},
         )
+    if mode == "workers":
+        return _scaling(effort)
     if mode == "faults":
         seen = faults.measure()
         by_fault = {
@@ -136,6 +139,16 @@ def _one(
         report.load_verdicts(mode, samples),
         {name: [asdict(sample) for sample in rounds] for name, rounds in samples.items()},
     )
+
+
+def _scaling(effort: Effort) -> tuple[str, list[Verdict], object]:
+    """The mode `workers`, or why it is not measured; that is neither met nor missed."""
+    cores = workers.usable_cores()
+    if len(cores) < workers.NEEDED_CORES:
+        needed = f"{workers.NEEDED_CORES} cores: the load, the upstream with Redis, two workers"
+        return f"not measured: it needs {needed}; there are {len(cores)}", [], None
+    scaling = workers.measure_scaling(cores, effort)
+    return report.scaling_table(scaling), report.scaling_verdicts(scaling), asdict(scaling)
 
 
 def _options() -> argparse.Namespace:

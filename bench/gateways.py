@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,7 +141,21 @@ def _latchkey(ground: Ground, name: str) -> Iterator[Running]:
     command = [sys.executable, "-m", "gateway", "run", "-c"]
     more = {"admin_port": free_port(), "proxy_port": free_port(), "idle_timeout": "30m"}
     with _peer(ground, name, f"{name}.yaml", command, **more) as up:
-        yield Running(up.name, up.pid, up.port, log_in(up.port), up.access_log)
+        yield replace(up, key=log_in(up.port))
+
+
+def latchkey_with(cores: Sequence[int]) -> Gateway:
+    """Latchkey with a worker for each of these cores."""
+
+    @contextmanager
+    def start(ground: Ground, name: str) -> Iterator[Running]:
+        command = [sys.executable, "-m", "gateway", "run", "-c"]
+        more = {"admin_port": free_port(), "idle_timeout": "30m", "workers": len(cores)}
+        own = replace(ground.cores, gateway=cores[0], further=tuple(cores[1:]))
+        with _peer(replace(ground, cores=own), name, "latchkey.yaml", command, **more) as up:
+            yield replace(up, key=log_in(up.port))
+
+    return Gateway(f"latchkey-{len(cores)}", f"Latchkey, {len(cores)} workers", start)
 
 
 @contextmanager
@@ -153,7 +167,7 @@ def _peer(
     log.touch()
     with running(
         [*command, str(config)],
-        core=ground.cores.gateway,
+        core=ground.cores.of_gateway,
         output=ground.directory / f"{name}.log",
         address=port,
         environment={"XDG_CONFIG_HOME": str(ground.directory)},  # where Caddy leaves its state

@@ -55,6 +55,7 @@ class Ground:
     def config(self, template: str, name: str, **more: object) -> Path:
         """A file of `peers/` with its values filled in: `@word@` stands for one."""
         values: Mapping[str, object] = {
+            "workers": 1,
             **more,  # first, since these may name others of the values
             "dir": self.directory,
             "user": f"user {getpass.getuser()};" if os.geteuid() == 0 else "",
@@ -77,13 +78,13 @@ class Ground:
 
 
 @contextmanager
-def prepared() -> Iterator[Ground]:
-    """The ground. Its servers run on the core for the load.
+def prepared(on: Cores | None = None) -> Iterator[Ground]:
+    """The ground. Its servers run on the core for the load, unless `on` names another one.
 
     They end with the block.
     """
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as name, ExitStack() as stack:
-        ground = Ground(Path(name), cores())
+        ground = Ground(Path(name), on or cores())
         (ground.directory / "10m").write_bytes(os.urandom(_DOWNLOAD))
         upstream = ["nginx", "-c", str(ground.config("upstream.conf", "upstream"))]
         live = [sys.executable, "-m", "bench.peers.live", str(ground.live_port)]
@@ -96,7 +97,7 @@ def prepared() -> Iterator[Ground]:
         ):
             output = ground.directory / "ground.log"
             stack.enter_context(
-                running(command, core=ground.cores.load, output=output, address=address)
+                running(command, core=ground.cores.of_upstream, output=output, address=address)
             )
         give_to_peers(ground, {ground.key: ground.token})
         yield ground

@@ -48,10 +48,24 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Cores:
-    """The core of the gateway under test, and the core of all the rest."""
+    """The core of the gateway under test, and the core of all the rest.
+
+    further: of the gateway
+    upstream: where upstreams and Redis run, unless it is the core of the load
+    """
 
     gateway: int
     load: int
+    further: tuple[int, ...] = ()
+    upstream: int | None = None
+
+    @property
+    def of_gateway(self) -> tuple[int, ...]:
+        return (self.gateway, *self.further)
+
+    @property
+    def of_upstream(self) -> int:
+        return self.load if self.upstream is None else self.upstream
 
 
 def cores() -> Cores:
@@ -114,20 +128,21 @@ def _tree(pid: int) -> Iterator[int]:
 def running(
     command: Sequence[str],
     *,
-    core: int,
+    core: int | Sequence[int],
     output: Path,
     address: int | Path,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[int]:
-    """Run a server on one core until the block ends. Yields its pid.
+    """Run a server on a core, or on some, until the block ends. Yields its pid.
 
     address: a loopback port or the path of a unix socket, at which it has to accept connections
 
     The kernel ends it if this process dies.
     """
+    cores = str(core) if isinstance(core, int) else ",".join(map(str, core))
     with output.open("ab") as log:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(core), *command],
+            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", cores, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

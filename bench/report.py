@@ -16,6 +16,7 @@ from bench.logouts import Logouts
 from bench.modes import Memory, Samples
 from bench.routes import Matching
 from bench.streams import StreamSample, StreamSamples
+from bench.workers import Scaling
 
 _MIB = 1024 * 1024
 _KIB = 1024
@@ -46,6 +47,7 @@ TARGETS = {
 }
 _UNITS = {"websocket": "message", "events": "message"}
 _MANY_ROUTES = 1.3
+_TWO_WORKERS = 1.8
 _IDLE_WORKER = 60.0  # MiB
 _PER_CONNECTION = 6.0  # KiB
 _LOGOUT_P99, _LOGOUT_MAX = 50.0, 1000.0  # ms until it is felt on another gateway
@@ -59,14 +61,15 @@ class Verdict:
 
     what: str
     measured: float
-    at_most: float
+    target: float
     unit: str
+    at_least: bool = False  # otherwise the target is the most
 
     def __str__(self) -> str:
-        word = "PASS" if self.measured <= self.at_most else "FAIL"
+        is_met = self.measured >= self.target if self.at_least else self.measured <= self.target
         return (
-            f"{word}  {self.what}: {self.measured:.2f} {self.unit}"
-            f" (at most {self.at_most:g} {self.unit})"
+            f"{'PASS' if is_met else 'FAIL'}  {self.what}: {self.measured:.2f} {self.unit}"
+            f" (at {'least' if self.at_least else 'most'} {self.target:g} {self.unit})"
         )
 
 
@@ -201,6 +204,26 @@ def matching_verdicts(matching: Mapping[int, Matching]) -> list[Verdict]:
             ("a known", matching[size].remembered / matching[fewest].remembered),
             ("a new", matching[size].new / matching[fewest].new),
         )
+    ]
+
+
+def scaling_table(scaling: Scaling) -> str:
+    rows = [["workers", "requests/s", "core of the load", "core of the upstream"]]
+    for workers, bursts in scaling.bursts.items():
+        rows.append(
+            [
+                str(workers),
+                f"{median(burst.rate for burst in bursts):,.0f}",
+                f"{median(burst.load_busy for burst in bursts):.0%}",
+                f"{median(burst.upstream_busy for burst in bursts):.0%}",
+            ]
+        )
+    return _table(rows)
+
+
+def scaling_verdicts(scaling: Scaling) -> list[Verdict]:
+    return [
+        Verdict("workers: throughput of two", scaling.ratio, _TWO_WORKERS, "x one", at_least=True)
     ]
 
 
