@@ -11,7 +11,14 @@ from gateway.config.document import Document, Where
 from gateway.config.files import read_file
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.core.http.addresses import PLAIN, CertificateFiles, SystemdAddress, overlap
+from gateway.core.http.addresses import (
+    PLAIN,
+    Address,
+    CertificateFiles,
+    SystemdAddress,
+    are_one,
+    overlap,
+)
 
 
 def with_certificates(
@@ -55,18 +62,29 @@ def _addresses(config: Config, document: Document) -> Iterator[Problem]:
         (("admin", "listen"), config.admin.listen),
     ):
         for at, address in enumerate(addresses):
-            if str(address) in map(str, addresses[:at]):
-                yield document.problem((*where, at), f"{address} stands twice")
-            elif isinstance(address, SystemdAddress) and any(
-                overlap(address, other) for other in addresses[:at]
-            ):
-                yield document.problem(
-                    (*where, at), "systemd is all of its sockets: give each a name, or none"
-                )
+            for before, other in enumerate(addresses[:at]):
+                if are_one(address, other):
+                    yield _twice((*where, at), address, (*where, before), other, document)
+                    break
     for admin in config.admin.listen:
         for public in config.listen:
             if overlap(admin, public):
                 yield document.problem(("admin", "listen"), f"{admin} is in listen too: {public}")
+
+
+def _twice(
+    where: Where, address: Address, before: Where, other: Address, document: Document
+) -> Problem:
+    line = document.problem(before, "").line
+    if str(address) == str(other):
+        what = f"{address} stands twice, first in line {line}"
+    elif isinstance(address, SystemdAddress):
+        what = (
+            f"systemd is all of its sockets, also those in line {line}: give each a name, or none"
+        )
+    else:
+        what = f"{address} takes the connections of {other} in line {line}: remove one of them"
+    return document.problem(where, what)
 
 
 def _entrances(config: Config, document: Document) -> Iterator[Problem]:

@@ -197,7 +197,27 @@ def parse_address(text: str) -> Address:
         raise BadAddress("is not an address: write host:port, :port, unix:/path or systemd")
     if not 1 <= int(found["port"]) <= _MAX_PORT:
         raise BadAddress(f"needs a port from 1 to {_MAX_PORT}")
-    return TcpAddress(found["host"].strip("[]"), int(found["port"]))
+    return TcpAddress(_one_spelling(found["host"].strip("[]")), int(found["port"]))
+
+
+def _one_spelling(host: str) -> str:
+    """A host, so that equal ones are the same text. An IPv6 address has many (RFC 5952)."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower()
+
+
+def are_one(one: Address, other: Address) -> bool:
+    """Whether two listeners take the same connections.
+
+    Of an address and of all, the kernel prefers the former. `::` takes IPv4 as well.
+    """
+    if not isinstance(one, TcpAddress) or not isinstance(other, TcpAddress):
+        return overlap(one, other)
+    hosts = {one.host, other.host}
+    same = len(hosts) == 1 or hosts <= _EVERY_INTERFACE
+    return one.port == other.port and (same or ("localhost" in hosts and hosts <= _LOOPBACK))
 
 
 def overlap(one: Address, other: Address) -> bool:
