@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.config.once import once
+from gateway.core.http import token_buckets, worker_counts
 
 if TYPE_CHECKING:
     from gateway.config.document import Where
@@ -37,3 +38,21 @@ def rate_limits(config: Config) -> dict[Where, RateLimit]:
             if not isinstance(limit, str):
                 found[*where, at] = limit
     return found
+
+
+@once
+def concurrency_places(config: Config) -> dict[Where, int]:
+    """The places of all limits on requests in flight in config.yaml, numbered."""
+    places: list[Where] = [
+        ("routes", number, "concurrency", at)
+        for number, rule in enumerate(config.routes)
+        for at in range(len(rule.concurrency))
+    ]
+    return {where: number for number, where in enumerate(places)}
+
+
+def shared_bytes(config: Config) -> int:
+    """The size of the memory in which the workers of a gateway count together."""
+    tables = config.workers * len(concurrency_places(config)) if config.workers > 1 else 0
+    buckets = len(rate_limits(config)) * token_buckets.BYTES
+    return buckets + tables * worker_counts.TABLE_BYTES

@@ -110,8 +110,8 @@ class Forker:
             for worker in generation.workers.values():
                 worker.link.forget()
             if generation is not own:
-                if generation.buckets is not None:
-                    generation.buckets.release()
+                if generation.limit_memory is not None:
+                    generation.limit_memory.release()
                 generation.listeners.close_others(listener.sock for listener in own.listeners.all())
 
     def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:
@@ -134,7 +134,7 @@ class Forker:
                 metrics=self.slots.folder,
                 slot=slot,
                 link=end,
-                buckets=generation.buckets,
+                limit_memory=generation.limit_memory,
             )
         )
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.config.limit_places import rate_limits
-from gateway.core.http import token_buckets
+from gateway.config.limit_places import shared_bytes
 from gateway.core.http.addresses import Address, Entrance
 from gateway.processes.errors import StartError
 from gateway.processes.listeners import Listeners
@@ -59,7 +58,7 @@ class Generation:
     replacements: Replacements = field(default_factory=Replacements)  # of workers that ended
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
     certificates: Mapping[Entrance, Certificates] = field(init=False)
-    buckets: memoryview | None = field(init=False)  # of rate limits; the workers share them
+    limit_memory: memoryview | None = field(init=False)  # of limits; the workers share it
 
     def __post_init__(self) -> None:
         """Raises `StartError` if a certificate cannot be used, and `OSError`."""
@@ -67,8 +66,8 @@ class Generation:
             self.certificates = all_certificates(self.config.listen)
         except UnusableCertificate as error:
             raise StartError(f"a certificate of listen cannot be used: {error}") from None
-        size = len(rate_limits(self.config)) * token_buckets.BYTES
-        self.buckets = memoryview(mmap.mmap(-1, size)) if size else None
+        size = shared_bytes(self.config)
+        self.limit_memory = memoryview(mmap.mmap(-1, size)) if size else None
 
     def order(self, order: Order) -> None:
         """Send an order to all workers.

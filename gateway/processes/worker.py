@@ -65,7 +65,7 @@ class Assignment:
     metrics: str  # the folder that all workers of a gateway share
     slot: int  # its slot in that folder
     link: WorkerEnd  # to the supervisor
-    buckets: memoryview | None = None  # of rate limits, which all workers share
+    limit_memory: memoryview | None = None  # in which the workers count limits together
 
 
 def main(assignment: Assignment) -> None:
@@ -122,7 +122,8 @@ async def _serve(assignment: Assignment) -> None:
             record_sinks=[requests_log, RequestCounts(metrics.traffic.publish)],
             metrics=metrics,
             instance=assignment.instance,
-            buckets=assignment.buckets,
+            worker=assignment.number,
+            limit_memory=assignment.limit_memory,
         )
         health = web.AppRunner(
             admin.build_admin(

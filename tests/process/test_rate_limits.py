@@ -1,7 +1,10 @@
 """Rate limits over several processes: workers of a gateway, gateways on one store, and a reload."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -10,9 +13,10 @@ from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import Gateway, gateway
 from tests.support.gateway import reload as reloaded
 from tests.support.processes import eventually
-from tests.support.raw import Upstream, ask, fields_by_name, request, status
+from tests.support.raw import Client, Upstream, Visit, ask, fields_by_name, request, status
 from tests.support.redis_server import RedisServer
 
+MAX_HELD = 8
 SHARED = {"rate": "6/h", "shared": True}
 
 
@@ -35,6 +39,12 @@ def both(
             {"path": "/shared/*", "upstream": "shop", "auth": "public", "limits": "shared"},
             {"path": "/other/*", "upstream": "shop", "auth": "public", "limits": "other"},
             {"path": "/own/*", "upstream": "shop", "auth": "public", "limits": "own"},
+            {
+                "path": "/held/*",
+                "upstream": "shop",
+                "auth": "public",
+                "concurrency": {"max": MAX_HELD},
+            },
         ],
     }
     store = {"url": proxy.url, "timeout": 1}
@@ -54,6 +64,39 @@ def test_workers_count_together(both: list[Gateway], shop: Upstream) -> None:
     found = Counter(status(get(both[0], "/own/")) for _ in range(30))
     assert found == {200: 6, 429: 24}
     assert status(get(both[1], "/own/")) == 200
+
+
+def test_workers_count_what_is_in_flight_together(both: list[Gateway], shop: Upstream) -> None:
+    """As many are held as by one worker. Those of a worker that is killed count no more."""
+
+    def held(stack: ExitStack) -> int:
+        """How many more requests are held, before one is refused."""
+        for number in range(2 * MAX_HELD):
+            seen = len(shop.visits)
+            client = stack.enter_context(Client(both[0].port))
+            client.send(b"GET /held/ HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.sock.settimeout(0.05)
+            while len(shop.visits) == seen:
+                with suppress(TimeoutError):
+                    assert status(client.head()) == 429
+                    return number
+        return 2 * MAX_HELD
+
+    shop.clear(until_cut)
+    with ExitStack() as stack:
+        assert held(stack) == MAX_HELD
+        os.kill(both[0].workers()[0], signal.SIGKILL)
+        eventually(lambda: len(both[0].workers()) == 2)
+    shop.wait(lambda: all(visit.ended for visit in shop.visits))
+    with ExitStack() as stack:
+        shop.clear(until_cut)
+        assert held(stack) == MAX_HELD
+    shop.clear()
+
+
+def until_cut(visit: Visit) -> None:
+    while visit.read():
+        pass
 
 
 def test_gateways_count_shared_limits_together(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from gateway.config.limit_places import rate_limits
+from gateway.config.limit_places import concurrency_places, rate_limits
 from gateway.core.http.token_buckets import BYTES, TokenBuckets
+from gateway.core.http.worker_counts import TABLE_BYTES, WorkerCounts
 from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RateLimit, RouteLimits
 
@@ -24,20 +26,25 @@ if TYPE_CHECKING:
 class LimitBuilder:
     """Makes the limits of one configuration, and keeps them."""
 
-    def __init__(self, config: Config, memory: memoryview | None, share: Share) -> None:
+    def __init__(
+        self, config: Config, memory: memoryview | None, share: Share, *, worker: int = 0
+    ) -> None:
         """Make each limit once.
 
-        memory: what all workers share, zero at first; None if there is one worker
+        memory: `shared_bytes` that all workers share, zero at first; None if there is one worker
         share: makes the limits of this name and rate that count for all gateways
+        worker: the number of this worker
         """
         self.concurrency: list[Concurrency] = []  # all of them
         self._config = config
+        self._worker = worker
         found = rate_limits(config)
         space = memory or memoryview(bytearray(BYTES * len(found)))
         self._limits = {
             where: _limit(where, limit, space[at * BYTES : (at + 1) * BYTES], share)
             for at, (where, limit) in enumerate(found.items())
         }
+        self._tables = space[BYTES * len(found) :]  # of the limits on requests in flight
 
     @property
     def limits(self) -> Iterable[RateLimit]:
@@ -68,11 +75,21 @@ class LimitBuilder:
                 setting=_setting((*where, "concurrency", at)),
                 per=limit.per,
                 max_requests=limit.max,
+                workers=self._worker_counts((*where, "concurrency", at)),
             )
             for at, limit in enumerate(rule.concurrency)
         )
         self.concurrency += made
         return made
+
+    def _worker_counts(self, where: Where) -> WorkerCounts | None:
+        """What all workers count together for a limit; None if there is one worker."""
+        if not self._tables:
+            return None
+        first = concurrency_places(self._config)[where] * self._config.workers
+        bounds = [at * TABLE_BYTES for at in range(first, first + self._config.workers + 1)]
+        tables = [self._tables[begin:end] for begin, end in pairwise(bounds)]
+        return WorkerCounts(tables, self._worker)
 
     def _listed(
         self, where: Where, listed: Iterable[str | limit_sections.RateLimit]

@@ -68,7 +68,8 @@ def build_relay(
     record_sinks: Sequence[RecordSink],
     metrics: Metrics,
     instance: str,
-    buckets: memoryview | None = None,
+    worker: int = 0,
+    limit_memory: memoryview | None = None,
 ) -> Relay:
     """Build a relay from config.yaml, in the running event loop.
 
@@ -79,7 +80,8 @@ def build_relay(
     record_sinks: take note of each request
     metrics: its methods count what the parts of the relay tell them
     instance: the gateway's name in `Via`, by which it finds loops
-    buckets: of rate limits, which all workers share; None if there is one worker
+    worker: the number of the worker
+    limit_memory: in which all workers count limits; None if there is one worker
     """
     loop, basis = asyncio.get_running_loop(), pools.basis
     settings, clients, clock = basis.settings, basis.clients, basis.clock
@@ -88,7 +90,7 @@ def build_relay(
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
     records = Records(record_sinks)
-    limits = LimitBuilder(config, buckets, sessions.shared_limits.limit)
+    limits = LimitBuilder(config, limit_memory, sessions.shared_limits.limit, worker=worker)
     routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
         route_table(config, routes, endpoints, verify_endpoint),
