@@ -1,6 +1,6 @@
 """`gateway routes explain`: which route serves a request, and what its upstream would get.
 
-The relay's own code decides: its reader, its table, and its head for the upstream.
+The relay's own code decides: its reader, its table, and its heads.
 """
 
 from __future__ import annotations
@@ -9,190 +9,179 @@ import argparse
 import asyncio
 import re
 import sys
-import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_from_bytes
 
 from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, fail
+from gateway.cli.route_reasons import Reasons
+from gateway.cli.unconnected import INSTANCE, TOKEN, placeholder_session, table_of
+from gateway.config.load import load_with_document
 from gateway.config.problems import ConfigError
+from gateway.config.route_rules import described, required
+from gateway.core.http import hosts, paths
+from gateway.core.http.forwarding import Trusted
+from gateway.core.http.refusals import Refusal
+from gateway.core.http.routing import Rule, Table
+from gateway.pages.refusals import RefusalPages
+from gateway.relay.access import upstream_request
+from gateway.relay.access.decision import Forward
+from gateway.relay.access.matching import matched_route
+from gateway.relay.access.peer import Peer
+from gateway.relay.answers import own_answers, response_shape
+from gateway.relay.outcomes import Answered, Refused
+from gateway.relay.setup.relay import request_reader
+from gateway.relay.setup.routes import via_is_sent
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
     from gateway.config.model import Config
-    from gateway.config.route_sections import RouteOptions
-    from gateway.core.http.refusals import Refusal
-    from gateway.core.http.routing import Entry
-    from gateway.relay.access.peer import Peer
     from gateway.relay.access.route import Route
     from gateway.relay.access.route_table import RouteTable
     from gateway.relay.http1.request_head import RequestHead
 
-_URL = re.compile(r"https?://([^/?#]+)(/[^?#]*)?(\?[^#]*)?")
+_URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)?(\?[^#]*)?")
 
-# Stands for the session's token, and for the client's address (RFC 5737).
-_TOKEN = b"<the session's token>"
+# Stands for the client's address (RFC 5737), and for the id of the request.
 _CLIENT = "192.0.2.1"
+_REQUEST_ID = b"<request id>"
 
-# Fields that may hold secrets.
-_SECRET = frozenset({"authorization", "cookie"})
+_SECRET = b"<as it came>"
 
 
 def explain(options: argparse.Namespace) -> int:
     """Print what would happen to a request. Return 1 if it would be refused."""
-    from pathlib import Path
-
-    from gateway.config import document
-    from gateway.config.load import load
-
     url = _URL.fullmatch(options.url)
     if url is None:
         return fail("write the URL as in https://shop.example/api/x", EXIT_USAGE)
-    lines = "".join(f"{line}\r\n" for line in options.header)
-    target = (url[2] or "/") + (url[3] or "")
-    data = f"{options.method} {target} HTTP/1.1\r\nHost: {url[1]}\r\n{lines}\r\n"
     try:
-        config = load(options.config)
+        config, document = load_with_document(options.config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    found = document.read(Path(options.config), {})
-    return asyncio.run(_explain(config, found, data.encode("utf-8", "surrogateescape")))
+    names_host = any(line.lower().startswith("host:") for line in options.header)
+    host = [] if names_host else [f"Host: {url[2]}"]
+    target = (url[3] or "/") + (url[4] or "")
+    lines = [f"{options.method} {target} HTTP/1.1", *host, *options.header, "", ""]
+    data = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+    return asyncio.run(_explain(config, document, data, scheme=url[1]))
 
 
-async def _explain(config: Config, document: Document, data: bytes) -> int:
-    from gateway.core.http import hosts
-    from gateway.core.http.forwarding import Trusted
-    from gateway.core.http.refusals import Refusal
-    from gateway.relay.access.peer import Peer
-    from gateway.relay.outcomes import Refused
-    from gateway.relay.setup.relay import request_reader
-
-    peer = Peer((_CLIENT, 1), instance="gateway", proxies=Trusted(()), describing=Trusted(()))
-    try:
-        head = request_reader(config, "gateway").read(data, len(data) - 4)
-        table = _table(config)
-        found = table.match(head, peer)
-        entries = table.fitting(head)
-    except Refused as refused:
-        return _refused(refused.refusal)
-    except hosts.AmbiguousHost:
-        from gateway.core.http import refusals
-
-        return _refused(refusals.AMBIGUOUS_HOST)
-    numbers = _numbers(entries)
-    if isinstance(found, Refusal):
-        _print_losers(config, document, numbers, head, None)
-        return _refused(found)
-    route = found.pick(head.method)
-    if route is None:
-        print(f"refused: 405, this path is served for {', '.join(found.allowed)}")
-        _print_losers(config, document, numbers, head, None)
-        return EXIT_FAILED
-    _print_winner(config, document, route, numbers)
-    _print_losers(config, document, numbers, head, route)
-    return _print_head(head, route, peer)
-
-
-def _table(config: Config) -> RouteTable:
-    """The relay's table, without connections behind it."""
-    from gateway.config.login_places import endpoint_paths
-    from gateway.relay.setup.basis import basis_of
-    from gateway.relay.setup.limits import LimitBuilder
-    from gateway.relay.setup.pools import PoolBuilder
-    from gateway.relay.setup.relay import request_reader, route_table, verify_endpoint_of
-    from gateway.relay.setup.routes import RouteBuilder
-
-    async def connect(_factory: object) -> object:
-        raise AssertionError("nothing is sent")
-
-    pools = PoolBuilder(config, basis_of(config))
-    uncounted: Any = SimpleNamespace(token_passed=lambda *_: None)
-    unshared: Any = lambda *_: None  # noqa: E731
-    limits = LimitBuilder(config, None, unshared)
-    routes = RouteBuilder(config, pools, connect, uncounted, limits)
-    verify_endpoint = verify_endpoint_of(config, request_reader(config, "gateway"))
-    return route_table(
-        config, routes, dict.fromkeys(endpoint_paths(config), connect), verify_endpoint
+async def _explain(config: Config, document: Document, data: bytes, *, scheme: str) -> int:
+    peer = Peer(
+        (_CLIENT, 1),
+        instance=INSTANCE if via_is_sent(config) else "",
+        proxies=Trusted(()),
+        describing=Trusted(()),
+        scheme=scheme,
     )
+    try:
+        head = request_reader(config, INSTANCE).read(data, len(data) - 4)
+    except Refused as refused:
+        if not data.isascii():
+            print("browsers and URLs write what is not ASCII as UTF-8 in escapes: %ED%95%9C")
+        return _print_refusal(refused)
+    table = table_of(config)
+    try:
+        winner = matched_route(table, head, peer)
+    except Answered as answered:
+        print(f"answered by the gateway itself: {answered.status}")
+        _print_lines(own_answers.answered(answered, head, request_id=_REQUEST_ID, close=False))
+        return 0
+    except Refused as refused:
+        _print_refusal(refused)
+        _print_readings(config, document, table, head)
+        _print_losers(config, document, table, head, refused.refusal)
+        return EXIT_FAILED
+    _print_winner(config, document, head, winner)
+    _print_losers(config, document, table, head, winner)
+    return _print_outcome(config, winner, head, peer)
 
 
-def _numbers(entries: list[Entry[Route]]) -> list[Route]:
-    """The routes of these patterns, in order."""
-    found = [route for entry in entries for layer in entry.layers.values() for route in layer.all()]
-    return list(dict.fromkeys(found))
+def _print_refusal(refused: Refused) -> int:
+    refusal, allowed = refused.refusal, refused.fields.get("Allow")
+    if allowed:
+        print(f"refused: {refusal.status}, this path is served for {allowed}")
+    else:
+        print(f"refused: {refusal.status} {refusal.reason}: {refusal.title}")
+    return EXIT_FAILED
 
 
-def _print_winner(config: Config, document: Document, route: Route, known: list[Route]) -> None:
-    from gateway.config.route_rules import described, required
-
-    number = route.number
-    if number is None:
-        print(f"served by the gateway itself: {route.name}")
+def _print_winner(config: Config, document: Document, head: RequestHead, winner: Route) -> None:
+    if winner.number is None:
+        print(f"served by the gateway itself: {winner.name}")
         return
-    rule = config.routes[number]
-    print(f"served by {_place(document, number)}: {described(rule)}")
-    if all(route.number != other.number for other in known):
-        print("  the strictest of the routes that a backend may take the request for")
+    rule = config.routes[winner.number]
+    print(f"served by {_place(document, winner.number)}: {described(rule)}")
+    reading = _reading(winner, head)
+    if reading is not None:
+        print(f"  the strictest of the routes that a backend may read it for: as {reading}")
     print(f"  requires: {required(rule)}")
+    for name in ("claims", "require"):
+        asked = rule.model_dump(mode="json", include={name}, exclude_unset=True).get(name)
+        if asked:
+            print(f"    {name}: {asked}")
     print(f"  upstream: {rule.upstream or 'none'}")
+
+
+def _reading(winner: Route, head: RequestHead) -> str | None:
+    """The path as a backend may read it, if that is why a route decides."""
+    if winner.pattern is None or winner.pattern.regex:
+        return None
+    readings = paths.read(head.path)
+    if Table([Rule(winner.pattern, None, 0)]).any_host.fitting(readings.strict):
+        return None
+    folded = Table([Rule(winner.pattern.folded, None, 0)]).any_host
+    known = (path for ways in readings.loose for path in ways)
+    return next((path.decode("latin-1") for path in known if folded.fitting(path)), None)
+
+
+def _print_readings(
+    config: Config, document: Document, table: RouteTable, head: RequestHead
+) -> None:
+    """Print the other readings of a path that is refused, with their routes."""
+    try:
+        readings = paths.read(head.path)
+        found = [
+            (path, table.fitting(head.host, path))
+            for path in (readings.resolved, *readings.without_controls)
+            if path != readings.strict
+        ]
+        loose = dict.fromkeys(path for ways in readings.loose for path in ways)
+        found += [(path, table.fitting(head.host, path, is_folded=True)) for path in loose]
+    except (paths.AmbiguousPath, hosts.AmbiguousHost):
+        return
+    for path, routes in dict(found).items():
+        if path != readings.strict:
+            place = _name(config, document, routes[0]) if routes else "no route"
+            print(f"  a backend may read {(path or b'/').decode('latin-1')!r}, for {place}")
 
 
 def _print_losers(
     config: Config,
     document: Document,
-    routes: list[Route],
+    table: RouteTable,
     head: RequestHead,
-    winner: Route | None,
+    outcome: Route | Refusal,
 ) -> None:
+    try:
+        routes = table.fitting(head.host, paths.strict(head.path))
+    except hosts.AmbiguousHost:
+        return
+    reason = Reasons(config, head, routes, outcome)
     for route in routes:
-        number = route.number
-        if winner is not None and number == winner.number:
-            continue
-        if number is None:
-            print(f"not served by the gateway itself at {route.name}: another method, or stricter")
-            continue
-        print(f"not {_place(document, number)}: {_why(config, number, head, winner)}")
+        if isinstance(outcome, Refusal) or _rule_of(route) != _rule_of(outcome):
+            print(f"not {_name(config, document, route)} {reason(route)}")
 
 
-def _why(config: Config, number: int, head: RequestHead, winner: Route | None) -> str:
-    from gateway.config.route_rules import conditions_of, described, order_of
-    from gateway.core.http.request_conditions import Holds
-
-    rule = config.routes[number]
-    if conditions_of(rule).read(head.passed, head.query) in (Holds.NO, Holds.BY_ANOTHER_READING):
-        return f"{described(rule)} has conditions that the request does not meet"
-    method = head.method.decode()
-    if rule.methods is not None and not {method, "GET" if method == "HEAD" else ""} & {
-        *rule.methods
-    }:
-        return f"{described(rule)} does not serve {method}"
-    if winner is None or winner.number is None:
-        return f"{described(rule)} fits, and does not decide"
-    if order_of(rule) > order_of(config.routes[winner.number]):
-        return f"{described(rule)} fits, but {_more_specific(config.routes[winner.number], rule)}"
-    return f"{described(rule)} is less strict, or shares the path by method"
+def _rule_of(route: Route) -> tuple[int | None, str]:
+    """The rule of a route: the strictest of several is a copy of it."""
+    return route.number, route.name
 
 
-def _more_specific(winner: RouteOptions, loser: RouteOptions) -> str:
-    """Why the winner is asked before the loser."""
-    from gateway.config.route_rules import conditions_of, order_of, pattern_of
-
-    mine, theirs = pattern_of(winner), pattern_of(loser)
-    if order_of(winner)[0] != order_of(loser)[0]:
-        return "a rule for a more exact host wins"
-    if mine.rank == theirs.rank:
-        more = conditions_of(winner).rank != conditions_of(loser).rank
-        return "a rule with more conditions wins" if more else "another rule comes first"
-    if mine.is_name:
-        return "an exact path wins"
-    if theirs.regex:
-        return "an earlier expression wins" if mine.regex else "a pattern wins over an expression"
-    if theirs.is_prefix and not mine.is_prefix:
-        return "a path without a star wins"
-    if len(mine.segments) != len(theirs.segments):
-        return "a longer prefix wins"
-    same_segments = mine.segments == theirs.segments
-    return "a longer suffix wins" if same_segments else "a segment that is written earlier wins"
+def _name(config: Config, document: Document, route: Route) -> str:
+    if route.number is None:
+        return f"the gateway itself at {route.name}"
+    return f"{_place(document, route.number)}: {described(config.routes[route.number])}"
 
 
 def _place(document: Document, number: int) -> str:
@@ -200,46 +189,58 @@ def _place(document: Document, number: int) -> str:
     return f"routes[{number}] ({document.file}:{problem.line})"
 
 
-def _print_head(head: RequestHead, route: Route, peer: Peer) -> int:
-    """Print the head as the upstream would get it, for a caller with a session."""
-    from gateway.core.sessions.session import Session
-    from gateway.relay.access import upstream_request
-    from gateway.relay.outcomes import Refused
-    from gateway.store.resolved_session import ResolvedSession
-
-    if route.pool is None or route.in_process:
-        return 0
-    entry = None
-    if route.identifies:
-        session: Any = Session(
-            id="session",
-            subject="subject",
-            token=SimpleNamespace(claims={}),  # type: ignore[arg-type]
-            login="",
-            ends_at=time.time() + 60,
-            _claims=_Placeholders(),
-        )
-        entry = ResolvedSession(session, b"", _TOKEN, time.time() + 60)
-    head.authorization = None if route.identifies else head.authorization
-    try:
-        sent = upstream_request.request_head(head, route, entry, peer, b"<request id>")
-    except Refused as refused:
-        return _refused(refused.refusal)
-    print("the upstream gets (with the fields of identity behind the token):")
-    for line in sent.decode("latin-1").rstrip().split("\r\n"):
-        name, _, value = line.partition(":")
-        shown = name.lower() not in _SECRET or value.endswith(_TOKEN.decode())
-        print(f"  {line if shown else f'{name}: <as it came>'}")
+def _print_outcome(config: Config, route: Route, head: RequestHead, peer: Peer) -> int:
+    """Print the head as the upstream or the client would get it, for a caller with a session."""
+    entry = placeholder_session(config) if route.identifies else None
+    if entry is not None:
+        head.authorization = None
+    caller = ", if the caller has a session" if entry is not None else ""
+    if route.action.answer is not None:
+        print(f"the client gets{caller}:")
+        _print_lines(_answer(config, Forward(route, entry, b""), head, peer))
+    elif route.in_process and not route.is_endpoint:
+        print("the gateway asks the upstream itself, and reads its reply as a whole")
+    elif route.pool is not None and not route.in_process:
+        try:
+            sent = upstream_request.request_head(head, route, entry, peer, _REQUEST_ID)
+        except Refused as refused:
+            return _print_refusal(refused)
+        print(f"the upstream gets{caller}:")
+        _print_lines(sent)
     return 0
 
 
-class _Placeholders(dict[str, Any]):
-    """Claims of any name, whose values stand for those of a session."""
+def _answer(config: Config, forward: Forward, head: RequestHead, peer: Peer) -> bytes:
+    """What a route without an upstream answers."""
+    route = forward.route
+    assert route.action.answer is not None
+    answer, security = route.action.answer(head), route.action.security
+    around: dict[str, Any] = {
+        "request_id": _REQUEST_ID,
+        "close": False,
+        "policy": route.access.cors,
+        "change": response_shape.of_own_answer(head, forward),
+        "protection": None if security is None else (security, peer.client(head).is_protected),
+    }
+    if isinstance(answer, Refusal):
+        pages = RefusalPages(config.pages.templates)
+        return own_answers.refusal(answer, head, fields={}, pages=pages, **around)
+    return own_answers.answered(answer, head, **around)
 
-    def get(self, name: str, _default: object = None) -> str:
-        return f"<{name} of the session>"
+
+def _print_lines(head: bytes) -> None:
+    """Print the lines of a head, without secrets of the request."""
+    for line in head.partition(b"\r\n\r\n")[0].split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if name.lower() == b"cookie":
+            value = b" " + b"; ".join(map(_shown_cookie, value.strip().split(b"; ")))
+        elif name.lower() == b"authorization" and TOKEN not in value:
+            value = b" " + _SECRET
+        shown = (name + colon + value).replace(quote_from_bytes(TOKEN).encode(), TOKEN)
+        print("  " + shown.decode("latin-1"))
 
 
-def _refused(refusal: Refusal) -> int:
-    print(f"refused: {refusal.status} {refusal.reason}: {refusal.title}")
-    return EXIT_FAILED
+def _shown_cookie(pair: bytes) -> bytes:
+    """A cookie with its value, if that is the placeholder of the token."""
+    name, sign, _ = pair.partition(b"=")
+    return pair if TOKEN in pair else name + sign + _SECRET

@@ -36,7 +36,7 @@ def load(path: str | os.PathLike[str], env: Mapping[str, str] | None = None) -> 
 
     env: the values of `${VAR}`; by default the environment of the process
     """
-    return load_with_warnings(path, env)[0]
+    return load_with_document(path, env)[0]
 
 
 def load_with_warnings(
@@ -46,6 +46,14 @@ def load_with_warnings(
 
     opens: also check that the files and sockets which `run` opens can be opened
     """
+    config, document = load_with_document(path, env, opens=opens)
+    return config, warnings(config, document)
+
+
+def load_with_document(
+    path: str | os.PathLike[str], env: Mapping[str, str] | None = None, *, opens: bool = False
+) -> tuple[Config, Document]:
+    """Load a configuration, and tell the lines of its settings. Raises `ConfigError`."""
     file = Path(path)
     document = read(file, os.environ if env is None else env)
     if not document.is_text:
@@ -65,8 +73,7 @@ def load_with_warnings(
         problems += check_openings(config, document)
     if problems:
         raise ConfigError(problems)
-    config = with_locations(_with_renewal(config))
-    return config, warnings(config, document)
+    return with_locations(_with_renewal(config)), document
 
 
 def _with_login_page(config: Config) -> Config:

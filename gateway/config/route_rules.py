@@ -53,17 +53,15 @@ def order_of(match: RouteMatch) -> tuple[object, ...]:
 
 def described(match: RouteMatch) -> str:
     """Which requests a rule is for: hosts, path, conditions."""
-    conditions = [*match.headers.items(), *(("?" + name, it) for name, it in match.query.items())]
+    conditions = described_conditions(match)
+    return " ".join([name_of(match), *(f"[{condition}]" for condition in conditions)])
+
+
+def described_conditions(match: RouteMatch) -> list[str]:
+    """The conditions of a rule, one by one: those on fields, and then those on the query."""
+    pairs = [*match.headers.items(), *(("?" + name, it) for name, it in match.query.items())]
     words = {True: " present", False: " absent"}
-    return " ".join(
-        [
-            name_of(match),
-            *(
-                f"[{name}{words[it] if isinstance(it, bool) else f'={it}'}]"
-                for name, it in conditions
-            ),
-        ]
-    )
+    return [f"{name}{words[it] if isinstance(it, bool) else f'={it}'}" for name, it in pairs]
 
 
 def required(rule: RouteOptions) -> str:

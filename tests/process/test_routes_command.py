@@ -25,6 +25,32 @@ def file(tmp_path: Path) -> Path:
     return config
 
 
+MANY = """
+login: {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}
+routes:
+- {path: "/*", upstream: shop, auth: public}
+- {path: "/a/*", upstream: shop, headers: {X-B: "1", X-C: true}, query: {q: false}}
+- {path: "/a/*", upstream: shop, methods: [GET, PUT]}
+- {path: "/a/*", upstream: shop}
+- {path: "/a/{id}", upstream: shop, headers: {X-Z: true}}
+- {path: "/s/*.css", upstream: shop}
+- {path: "/s/*.min.css", upstream: shop}
+- {path: "/{x}/b/*", upstream: shop, methods: POST}
+- {path: "/s/b/*", upstream: shop, methods: POST}
+- {path_regex: "/s/.*", upstream: shop}
+- {path: "/old", redirect: "/new${query}", auth: public, response_headers: {set: {X-A: "1"}}}
+- {path: "/off", upstream: shop, auth: public, maintenance: true}
+- {path: "/c", upstream: shop, captures: /token}
+"""
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    config = tmp_path / "many.yaml"
+    config.write_text(CONFIG.partition("routes:")[0] + MANY)
+    return config
+
+
 def explain(file: Path, method: str, url: str, *fields: str) -> Done:
     headers = [part for field in fields for part in ("-H", field)]
     return run("routes", "explain", "-c", str(file), method, url, *headers)
@@ -93,3 +119,67 @@ def test_explain_decides_as_the_relay_does(file: Path) -> None:
     assert (done.returncode, "refused: 400 ambiguous_host" in done.stdout) == (1, True)
     assert "by the gateway itself: /logout" in explain(file, "GET", "http://x/logout").stdout
     assert explain(file, "GET", "shop.example/x").returncode == 2
+
+
+REASONS = [
+    ("GET", "/a/7?q=1", {1: "does not meet: X-B=1, X-C present, ?q absent"}),
+    ("GET", "/a/7?q=1", {3: "a rule that names the method wins (routes[2])"}),
+    ("GET", "/a/7?q=1", {4: "does not meet: X-Z present"}),
+    ("POST", "/a/7", {2: "does not serve POST"}),
+    ("GET", "/A/7", {0: "routes[2], as a backend may read it, is stricter (auth)"}),
+    ("GET", "/s/x.min.css", {5: "a longer suffix wins (routes[6])"}),
+    ("GET", "/s/x.css", {0: "a longer prefix wins (routes[5])"}),
+    ("GET", "/s/x", {9: "a pattern wins over an expression (routes[0])"}),
+    ("GET", "/old", {0: "an exact path wins (routes[10])"}),
+    ("POST", "/s/b/c", {7: "a segment that is written earlier wins (routes[8])"}),
+    ("PUT", "/s/b/c", {8: "does not serve PUT", 7: "written earlier wins (routes[8])"}),
+    ("POST", "/in", {0: "the gateway's own path wins"}),
+    ("POST", "/auth/in", {0: "a login asks its backend there: no route leads there"}),
+    ("GET", "/b/..%2fa/7", {0: "no route is as strict as all that may be meant"}),
+]
+
+
+@pytest.mark.parametrize(("method", "url", "reasons"), REASONS)
+def test_explain_gives_the_exact_reason(
+    many: Path, method: str, url: str, reasons: dict[int, str]
+) -> None:
+    """The condition that fails, the rule of the order, or the setting that is looser."""
+    lines = explain(many, method, f"http://x{url}").stdout.splitlines()
+    for number, reason in reasons.items():
+        [line] = [line for line in lines if line.startswith(f"not routes[{number}]")]
+        assert line.endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "line"),
+    [
+        ("GET", "//a/7", "  a backend may read '/a/7', for routes[4]"),
+        ("GET", "/old?a=b", "  Location: /new?a=b"),
+        ("GET", "/old", "  X-A: 1"),
+        ("GET", "/off", "  Retry-After: 300"),
+        ("GET", "/c", "the gateway asks the upstream itself, and reads its reply as a whole"),
+        ("PUT", "/in", "not the gateway itself at /in does not serve PUT"),
+        ("GET", "/한글", "browsers and URLs write what is not ASCII as UTF-8 in escapes"),
+    ],
+)
+def test_explain_says_what_happens(many: Path, method: str, url: str, line: str) -> None:
+    """Other readings of a path, and what comes in place of an upstream's answer."""
+    text = explain(many, method, f"http://x{url}").stdout
+    assert f"\n{line}" in f"\n{text}"
+
+
+def test_explain_answers_as_the_gateway_itself_does(tmp_path: Path) -> None:
+    """Preflights, methods that are never served, another Host than the URL's."""
+    file = tmp_path / "config.yaml"
+    cors = "cors: {origins: 'https://a.test'}"
+    file.write_text(CONFIG.replace("shop, auth: public", f"shop, {cors}"))
+    asked = ("Origin: https://a.test", "Access-Control-Request-Method: PUT")
+    done = explain(file, "OPTIONS", "http://x/y", *asked)
+    assert (done.returncode, "answered by the gateway itself: 204" in done.stdout) == (0, True)
+    assert "  Access-Control-Allow-Origin: https://a.test" in done.stdout
+    done = explain(file, "TRACE", "http://x/y")
+    assert (done.returncode, "refused: 405" in done.stdout) == (1, True)
+    text = explain(file, "HEAD", "https://x/api/7", "Host: shop.example:8443").stdout
+    assert "served by routes[1]" in text
+    assert "  Host: shop.example:8443" in text
+    assert "  X-Forwarded-Proto: https" in text

@@ -175,9 +175,16 @@ class Site(Generic[T]):
                     return found
         return found
 
-    def fitting(self, path: bytes) -> list[Entry[T]]:
-        """All patterns that fit a path, the most specific first."""
-        return [entry for table in self._tables for entry in table.fitting(path)]
+    def fitting(self, path: bytes, *, is_folded: bool = False) -> list[Entry[T]]:
+        """All patterns that fit a path, the most specific first.
+
+        is_folded: whether the path is a loose reading
+        """
+        if is_folded:
+            ways = [sorted(table.fitting_folded(path), key=_rank) for table in self._tables]
+        else:
+            ways = [table.all_fitting(path) for table in self._tables]
+        return [entry for way in ways for entry in way]
 
     def rivals(self, found: Entry[T], loose: Iterable[Folded]) -> list[Entry[T]]:
         """The other patterns that a loose reading of a path may be meant by.
@@ -251,7 +258,7 @@ class _PathTable(Generic[T]):
             self.folded_names.add(folded.path)
 
     def fitting(self, path: bytes) -> list[Entry[T]]:
-        """The patterns that fit a path, the most specific first."""
+        """The patterns that fit a path, the most specific first, to one that takes all requests."""
         exact = self._exact.get(path)
         if exact is not None and exact.is_sure:
             return [exact]
@@ -260,6 +267,13 @@ class _PathTable(Generic[T]):
             found.sort(key=_rank)
         if self._regexes and not any(entry.is_sure for entry in found):
             found += [one for one in self._regexes if compiled(one.pattern.regex).fits(path)]
+        return found if exact is None else [exact, *found]
+
+    def all_fitting(self, path: bytes) -> list[Entry[T]]:
+        """The same with those behind one that takes all requests."""
+        exact = self._exact.get(path)
+        found = sorted(self._patterns.fitting(path), key=_rank)
+        found += [one for one in self._regexes if compiled(one.pattern.regex).fits(path)]
         return found if exact is None else [exact, *found]
 
     def fitting_folded(self, path: bytes) -> list[Entry[T]]:

@@ -28,6 +28,7 @@ from gateway.relay.access.identification import SessionFinder
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.limits import Taken
+from gateway.relay.access.matching import matched_route
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
 from gateway.relay.access.route_table import RouteTable
@@ -37,8 +38,6 @@ from gateway.store.resolved_session import ResolvedSession
 
 if TYPE_CHECKING:
     from gateway.store.sessions import Sessions
-
-_NEVER_SERVED = frozenset({b"TRACE", b"CONNECT"})
 
 
 @dataclass(slots=True)
@@ -106,7 +105,7 @@ class Decider:
         If a proxy asks about a request, the described request goes through the phases. There is
         nothing to prepare then, as the proxy itself sends it on.
         """
-        source, asked = head, self._match(head, peer)
+        source, asked = head, matched_route(self._table, head, peer)
         route = asked
         if asked.verifies:
             head.described = self._verify_endpoint.described_request(head, asked, peer)
@@ -184,26 +183,6 @@ class Decider:
         prepared = upstream_request.request_head(head, route, entry, peer, own_id)
         return Forward(route, entry, prepared, answer_lines=forward.answer_lines)
 
-    def _match(self, head: RequestHead, peer: Peer) -> Route:
-        """The route of a request. Raises `Refused` or `Answered`."""
-        if head.path == b"*":
-            raise Answered(browsers.NO_CONTENT, browsers.OPTIONS_FIELDS)
-        if head.loop:
-            raise Refused(refusals.LOOP)
-        if head.method in _NEVER_SERVED:
-            raise Refused(refusals.METHOD)
-        found = self._table.match(head, peer)
-        if isinstance(found, Refusal):
-            raise Refused(found)
-        if head.method == b"OPTIONS":
-            browsers.answer_options(head, found)
-            route = browsers.route_of_options(head, found)
-        else:
-            route = found.pick(head.method)
-        if route is None:
-            raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
-        return route
-
     def _match_described(self, head: RequestHead, peer: Peer) -> Route:
         """The route of a request that a proxy has described. Raises `Refused`.
 
@@ -211,7 +190,7 @@ class Decider:
         pass that the gateway would answer itself, that goes to a backend's login
         (wire-rules.md#E1), or that asks for an upgrade which the gateway would not grant.
         """
-        route = self._match(head, peer)
+        route = matched_route(self._table, head, peer)
         if route.in_process or route.at_login or route.watch.refuses:
             raise Refused(refusals.NO_ROUTE)
         if route.action.answer is not None:

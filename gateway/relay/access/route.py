@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -102,13 +102,12 @@ class Route:
             return False
         return True
 
-    def is_as_strict_as(self, other: Route) -> bool:
-        """Whether it refuses and hides all that the other does."""
-        return (
-            self.access.is_as_strict_as(other.access)
-            and self.action.hides_as_much_as(other.action)
-            and (self.watch.refuses or self.action.captures or not other.watch.refuses)
-        )
+    def is_looser_than(self, other: Route) -> Iterator[str]:
+        """The settings in which it does not refuse or hide what the other does; none if it does."""
+        yield from self.access.opens_more_than(other.access)
+        yield from self.action.shows_more_than(other.action)
+        if other.watch.refuses and not (self.watch.refuses or self.action.captures):
+            yield "tokens"
 
     def within(self, routes: Sequence[Route]) -> Route:
         """The route with the limits of all these."""

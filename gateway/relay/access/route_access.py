@@ -7,6 +7,7 @@ here, and a line in `of`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,21 +69,20 @@ class Access:
             cors=Policy.of(options.cors or config.cors, exposed_fields(config)),
         )
 
-    def is_as_strict_as(self, other: Access) -> bool:
-        """Whether it refuses all that the other refuses, with the same readers."""
-        return (
-            _STRICTNESS[self.auth] >= _STRICTNESS[other.auth]
-            and (
-                other.requires is None
-                or (self.requires is not None and self.requires.imply(other.requires))
-            )
-            and (not self.accepts_jwt or other.accepts_jwt)
-            and self.key_in_query in (None, other.key_in_query)
-            and (not self.key_in_subprotocol or other.key_in_subprotocol)
-            and (
-                not self.bad_key_is_anonymous
-                or other.bad_key_is_anonymous
-                or other.auth is Auth.PUBLIC
-            )
-            and self.cors == other.cors
-        )
+    def opens_more_than(self, other: Access) -> Iterator[str]:
+        """The settings in which it lets pass what the other refuses, or others may read it."""
+        if _STRICTNESS[self.auth] < _STRICTNESS[other.auth]:
+            yield "auth"
+        if other.requires and not (self.requires and self.requires.imply(other.requires)):
+            yield "require"
+        if self.accepts_jwt and not other.accepts_jwt:
+            yield "accept_jwt"
+        if self.key_in_query not in (None, other.key_in_query):
+            yield "key_in_query"
+        if self.key_in_subprotocol and not other.key_in_subprotocol:
+            yield "key_in_subprotocol"
+        passes_bad_keys = other.bad_key_is_anonymous or other.auth is Auth.PUBLIC
+        if self.bad_key_is_anonymous and not passes_bad_keys:
+            yield "bad_key"
+        if self.cors != other.cors:
+            yield "cors"

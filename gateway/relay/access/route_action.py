@@ -6,7 +6,7 @@ here, and a line in `of`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -133,17 +133,19 @@ class Action:
         prefix = self.strip_prefix
         return not prefix or strict == prefix or strict.startswith(prefix + b"/")
 
-    def hides_as_much_as(self, other: Action) -> bool:
-        """Whether it hides all that the other does, and ends all sessions that the other ends.
+    def shows_more_than(self, other: Action) -> Iterator[str]:
+        """The settings in which it hides less than the other, or ends fewer sessions.
 
-        It hides tokens, and what clients write into fields that the other replaces.
+        Hidden are tokens, and what clients write into fields that the other replaces.
         """
-        return (
-            (self.captures or not other.captures)
-            and other.token in (None, self.token)
-            and replaces_as_much(self.request_fields, other.request_fields)
-            and (other.ends in (None, self.ends) or self.ends == "all")
-        )
+        if other.captures and not self.captures:
+            yield "captures"
+        if other.token not in (None, self.token):
+            yield "token"
+        if not replaces_as_much(self.request_fields, other.request_fields):
+            yield "request_headers"
+        if other.ends not in (None, self.ends) and self.ends != "all":
+            yield "ends"
 
     def within(self, others: Sequence[Action]) -> Action:
         """The action with the limits of all these."""

@@ -1,4 +1,4 @@
-"""The first phase of a decision: which route a path leads to."""
+"""The table of all routes: which of them a request is for."""
 
 from __future__ import annotations
 
@@ -76,13 +76,15 @@ class RouteTable:
             return self._chosen(found, head)
         return found  # type: ignore[return-value]
 
-    def fitting(self, head: RequestHead) -> list[Entry[Route]]:
-        """All patterns that fit a request as it is spelled, in order. For people.
+    def fitting(self, host: bytes | None, path: bytes, *, is_folded: bool = False) -> list[Route]:
+        """All routes whose host and path fit, in order, for people. Raises `AmbiguousHost`.
 
-        Raises `AmbiguousHost`.
+        is_folded: whether the path is a loose reading
         """
-        path = paths.strict(head.path)
-        return [*self._endpoints.fitting(path), *self._place(head.host).site.fitting(path)]
+        sites = (self._endpoints, self._place(host).site)
+        entries = [entry for site in sites for entry in site.fitting(path, is_folded=is_folded)]
+        layers = [layer for entry in entries for layer in entry.layers.values()]
+        return list(dict.fromkeys(route for layer in layers for route in layer.all()))
 
     def _at_host(self, head: RequestHead, peer: Peer | None) -> Methods[Route] | Refusal:
         """The stricter routes, if a trusted peer tells of another host than the request names."""

@@ -79,6 +79,6 @@ def _decide(
             return None
         routes.append(route)
     for route in routes:
-        if all(route.is_as_strict_as(other) for other in routes):
+        if not any(any(route.is_looser_than(other)) for other in routes):
             return route.within(routes)
     raise paths.AmbiguousPath

@@ -1,0 +1,39 @@
+"""The first phase of a decision: the route of a request, or an answer without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.http import refusals
+from gateway.core.http.refusals import Refusal
+from gateway.relay.access import browsers
+from gateway.relay.outcomes import Answered, Refused
+
+if TYPE_CHECKING:
+    from gateway.relay.access.peer import Peer
+    from gateway.relay.access.route import Route
+    from gateway.relay.access.route_table import RouteTable
+    from gateway.relay.http1.request_head import RequestHead
+
+_NEVER_SERVED = frozenset({b"TRACE", b"CONNECT"})
+
+
+def matched_route(table: RouteTable, head: RequestHead, peer: Peer) -> Route:
+    """The route of a request. Raises `Refused` or `Answered`."""
+    if head.path == b"*":
+        raise Answered(browsers.NO_CONTENT, browsers.OPTIONS_FIELDS)
+    if head.loop:
+        raise Refused(refusals.LOOP)
+    if head.method in _NEVER_SERVED:
+        raise Refused(refusals.METHOD)
+    found = table.match(head, peer)
+    if isinstance(found, Refusal):
+        raise Refused(found)
+    if head.method == b"OPTIONS":
+        browsers.answer_options(head, found)
+        route = browsers.route_of_options(head, found)
+    else:
+        route = found.pick(head.method)
+    if route is None:
+        raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+    return route
