@@ -18,8 +18,9 @@ import yaml
 from tests.process.conftest import GET, sections
 from tests.support.gateway import config, environment
 from tests.support.processes import HANG, eventually, free_port, running
-from tests.support.raw import Upstream, ask, status
+from tests.support.raw import Upstream, ask, fields_by_name, status
 from tests.support.redis_server import RedisServer
+from tests.support.tls import named, trusting_all
 
 # The descriptors that become 3, 4, … have higher numbers than those.
 _FIRST_HELD = 100
@@ -147,6 +148,36 @@ def test_one_word_for_all_of_them(tmp_path: Path, redis: RedisServer, shop: Upst
                 first = b"PROXY TCP4 203.0.113.7 127.0.0.1 1234 80\r\n"
                 assert status(ask(sock.getsockname()[1], first + GET, "127.0.0.2")) == 200
                 assert b"203.0.113.7" in shop.got
+
+
+def test_what_goes_with_sockets_of_systemd(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """TLS at those of one name, over IPv4 and IPv6, redirects at those of another; and the admin
+    listener may have an address of IPv6.
+    """
+    pair, admin = named(tmp_path, "shop.example"), free_port()
+    with (
+        listening() as web,
+        socket.create_server(("::1", 0), family=socket.AF_INET6) as web6,
+        listening() as plain,
+    ):
+        listen = [
+            {"address": "systemd:web", "tls": pair},
+            {"address": "systemd:plain", "redirect": "https"},
+        ]
+        write(tmp_path, redis, shop, listen=listen, admin={"listen": f"[::1]:{admin}"}, workers=2)
+        with activated(tmp_path, {"web": [web, web6], "plain": [plain]}):
+            for place in (web.getsockname()[:2], web6.getsockname()[:2]):
+                with trusting_all().wrap_socket(socket.create_connection(place, HANG)) as tls:
+                    tls.sendall(GET)
+                    assert status(tls.recv(65536)) == 200
+                assert fields_by_name(shop.got)["X-Forwarded-Proto"] == "https"
+            head = ask(plain.getsockname()[1], GET)
+            assert fields_by_name(head)["Location"].startswith("https://")
+            with socket.create_connection(("::1", admin), HANG) as client:
+                client.sendall(b"GET /readyz HTTP/1.1\r\nHost: [::1]\r\n\r\n")
+                assert status(client.recv(65536)) == 200
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Start
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import eventually, free_port
-from tests.support.raw import OK, Client, Upstream, Visit, ask, request, status
+from tests.support.raw import OK, Client, Upstream, Visit, ask, fields_by_name, request, status
 from tests.support.redis_server import RedisServer
 from tests.support.tls import TlsClient, named, trusting_all
 
@@ -32,30 +32,34 @@ class Site:
     tls: int
     proxied: int
     proxied_tls: int
+    over_ipv6: int
+    folder: Path  # of the unix sockets `tls` and `proxied`
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("certificates")
     tls = {"certificates": [named(folder, "first.example"), named(folder, "shop.example")]}
-    ports = [free_port() for _ in range(3)]
-    at = free_port()
+    at, over_tls, proxied, proxied_tls, over_ipv6 = (free_port() for _ in range(5))
     with Upstream() as shop:
         relay = start(
             at=at,
             listen=[
                 f"127.0.0.1:{at}",
-                {"address": f"127.0.0.1:{ports[0]}", "tls": tls},
-                {"address": f"127.0.0.1:{ports[1]}", "proxy_protocol": True},
-                {"address": f"127.0.0.1:{ports[2]}", "proxy_protocol": True, "tls": tls},
+                {"address": f"127.0.0.1:{over_tls}", "tls": tls},
+                {"address": f"127.0.0.1:{proxied}", "proxy_protocol": True},
+                {"address": f"127.0.0.1:{proxied_tls}", "proxy_protocol": True, "tls": tls},
+                {"address": f"[::1]:{over_ipv6}", "proxy_protocol": True},
+                {"address": f"unix:{folder}/proxied", "proxy_protocol": True},
+                {"address": f"unix:{folder}/tls", "tls": tls},
             ],
             upstreams={"shop": shop.url},
             routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
-            trusted_proxies=[_PROXY],
+            trusted_proxies=[_PROXY, "::1", "unix"],
             limits={"connections": _PLACES},
             timeouts={"head": 5, "linger": 0.1},
         )
-        yield Site(relay, shop, *ports)
+        yield Site(relay, shop, over_tls, proxied, proxied_tls, over_ipv6, folder)
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +156,70 @@ def test_a_hello_byte_by_byte(site: Site) -> None:
         for byte in header("203.0.113.7") + hello("shop.example"):
             client.send(bytes([byte]))
         assert client.exactly(1) == b"\x16"
+
+
+_TO = socket.inet_pton(socket.AF_INET6, "::1") + b"\x04\xd2\x00\x50"
+_TLVS = b"\x01\x00\x02h2" + b"\x20\x00\x05\x01\0\0\0\0"  # ALPN, and that the proxy did TLS
+
+
+def binary(command: int, family: int, rest: bytes) -> bytes:
+    """A header of version 2."""
+    beginning = b"\r\n\r\n\0\r\nQUIT\n" + bytes([command, family])
+    return beginning + len(rest).to_bytes(2, "big") + rest
+
+
+def over_ipv6(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, address) + _TO
+
+
+@pytest.mark.parametrize("place", ["unix", "::1"])
+@pytest.mark.parametrize(
+    ("first", "client"),
+    [
+        (b"PROXY TCP6 2001:DB8:0::7 ::1 1 2\r\n", "2001:db8::7"),
+        (binary(0x21, 0x21, over_ipv6("2001:db8::8")), "2001:db8::8"),
+        (binary(0x21, 0x21, over_ipv6("2001:db8::9") + _TLVS), "2001:db8::9"),
+        (binary(0x21, 0x21, over_ipv6("::ffff:203.0.113.7")), "203.0.113.7"),
+        (binary(0x21, 0x31, b"/run/app".ljust(108, b"\0") * 2), None),  # a client at a unix socket
+        (binary(0x20, 0x21, over_ipv6("2001:db8::8")), None),  # the proxy's own
+        (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
+    ],
+)
+def test_proxies_over_ipv6_and_unix(
+    site: Site, place: str, first: bytes, client: str | None
+) -> None:
+    """The header's client, or else the proxy itself; what its request says of a client is dropped."""
+    own = ["X-Forwarded-For: 6.6.6.6", 'Forwarded: for="[2001:db8::66]:443"']
+    family = socket.AF_UNIX if place == "unix" else socket.AF_INET6
+    with socket.socket(family) as sock:
+        sock.connect(f"{site.folder}/proxied" if place == "unix" else (place, site.over_ipv6))
+        sock.sendall(first + request("GET /", *own))
+        assert status(sock.recv(65536)) == 200
+    fields = fields_by_name(site.shop.got)
+    proxy = "unknown" if place == "unix" else place
+    assert (fields["X-Forwarded-For"], fields["X-Real-IP"]) == (client or proxy, client or proxy)
+    assert "Forwarded" not in fields
+    assert site.relay.records(client=client or proxy)
+
+
+def test_a_proxy_header_is_missing_at_a_unix_socket(site: Site) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(f"{site.folder}/proxied")
+        sock.sendall(GET)
+        with suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+    assert site.shop.got == b""
+
+
+def test_tls_at_a_unix_socket(site: Site) -> None:
+    """Its peer is a trusted proxy, which tells of its client."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(f"{site.folder}/tls")
+        with trusting_all().wrap_socket(sock) as tls:
+            tls.sendall(request("GET /", "X-Forwarded-For: 2001:db8::7"))
+            assert status(tls.recv(65536)) == 200
+    fields = fields_by_name(site.shop.got)
+    assert (fields["X-Real-IP"], fields["X-Forwarded-Proto"]) == ("2001:db8::7", "https")
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe\xff.example", b"a\0\0.example"])
