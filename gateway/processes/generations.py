@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -76,11 +74,9 @@ class Generations:
         abandoned.listeners.close(kept=self.present.listeners)
         self.retired.insert(0, abandoned)
 
-    def kill_listening(self) -> None:
-        """Kill the workers that still accept connections."""
-        for worker in self.workers():
-            if worker.accepts:
-                os.kill(worker.pid, signal.SIGKILL)
+    def listening_workers(self) -> Iterator[Worker]:
+        """The workers that still accept connections."""
+        return (worker for worker in self.workers() if worker.accepts)
 
     def take_out(self, pid: int) -> tuple[Generation, Worker] | None:
         """Take out the worker with a process id, which has ended; None if there is none."""

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from gateway.observe.slots import Slots
 from gateway.processes.control import Control
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import EXIT_FAILED, Forker
-from gateway.processes.generation import GRACE_SECONDS, Generation, addresses
+from gateway.processes.generation import GRACE_SECONDS, Generation, Worker, addresses
 from gateway.processes.generations import Generations
 from gateway.processes.inherited import Inherited
 from gateway.processes.listeners import Listeners, describe
@@ -183,18 +183,28 @@ class Supervisor:
         self._reloads.cancel()
         self._generations.order(Order.END if at_once else Order.STOP)
         drain = self._generations.present.config.timeouts.drain + GRACE_SECONDS
+        self._await_workers(_AT_ONCE_SECONDS if at_once else drain)
+        self._kill(self._generations.workers())
+
+    def _await_workers(self, seconds: float) -> None:
+        """Wait until all workers have ended, or for `seconds`."""
         began = time.monotonic()
-        until = began + (_AT_ONCE_SECONDS if at_once else drain)
+        until = began + seconds
         while any(self._generations.workers()) and time.monotonic() < until:
             happened = signal.sigtimedwait(SIGNALS, _BUSY_POLL_SECONDS)
-            if happened is not None and happened.si_signo in STOP:
+            number = None if happened is None else happened.si_signo
+            if number in STOP:
                 self._generations.order(Order.END)
                 until = min(until, time.monotonic() + _AT_ONCE_SECONDS)
-            if time.monotonic() > began + _MAX_CLOSING_SECONDS:
-                self._generations.kill_listening()
+            if number == signal.SIGUSR1:
+                self._generations.order(Order.REOPEN_LOGS)
             for pid, _ in self._reaped():
                 self._generations.take_out(pid)
-        for worker in list(self._generations.workers()):
+            if time.monotonic() > began + _MAX_CLOSING_SECONDS:
+                self._kill(self._generations.listening_workers())
+
+    def _kill(self, workers: Iterable[Worker]) -> None:
+        for worker in list(workers):
             os.kill(worker.pid, signal.SIGKILL)
             os.waitpid(worker.pid, 0)
             self._generations.take_out(worker.pid)

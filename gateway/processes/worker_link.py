@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import json
 import socket
 import time
 from collections.abc import Callable, Collection
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 
 _MAX_REASON_BYTES = 2000
 _MAX_READ_BYTES = 4096
-_MAX_ORDER_BYTES = 2**17  # the numbers of 10,000 routes take half of it
+_MAX_ORDER_BYTES = 2**17  # a bit for each of a million routes
 
 
 class Report(bytes, enum.Enum):
@@ -60,7 +59,7 @@ class SupervisorEnd:
     def end_routes(self, numbers: Collection[int]) -> None:
         """Order the end of the tunnels and streams of these rules."""
         if numbers:
-            self._send(Order.END_ROUTES.value + json.dumps(sorted(numbers)).encode())
+            self._send(Order.END_ROUTES.value + _as_bits(numbers))
 
     def _send(self, message: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -191,7 +190,21 @@ class WorkerEnd:
             case Order.REOPEN_LOGS:
                 reopen_logs()
             case Order.END_ROUTES:
-                self.ended_routes = frozenset(json.loads(more))
+                self.ended_routes = _from_bits(more)
+
+
+def _as_bits(numbers: Collection[int]) -> bytes:
+    """A bit for each number, since an order has to fit into one message."""
+    bits = bytearray(max(numbers) // 8 + 1)
+    for number in numbers:
+        bits[number // 8] |= 1 << number % 8
+    return bytes(bits)
+
+
+def _from_bits(bits: bytes) -> frozenset[int]:
+    return frozenset(
+        number for number in range(8 * len(bits)) if bits[number // 8] >> number % 8 & 1
+    )
 
 
 def link() -> tuple[SupervisorEnd, WorkerEnd]:

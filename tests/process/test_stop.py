@@ -91,6 +91,21 @@ def test_what_waited_to_be_accepted_is_answered(
             assert client.answer()[0] == 200
 
 
+def test_logs_are_reopened_during_a_drain(relay: Gateway, shop: Upstream, held: Held) -> None:
+    """Of the requests that are still in flight, the moved file would get the lines."""
+    with Client(relay.port) as client:
+        client.send(GET)
+        eventually(lambda: bool(shop.got))
+        os.kill(relay.pid, signal.SIGTERM)
+        eventually(lambda: refuses(relay.port))
+        relay.access_log.rename(relay.access_log.with_suffix(".1"))
+        os.kill(relay.pid, signal.SIGUSR1)
+        eventually(relay.access_log.exists)
+        held.goes.set()
+        assert client.answer()[0] == 200
+    assert relay.records(status=200)
+
+
 def test_a_worker_that_hangs_during_a_stop(relay: Gateway) -> None:
     """It would keep its listeners open, where new connections wait: they are refused soon."""
     os.kill(relay.workers()[1], signal.SIGSTOP)

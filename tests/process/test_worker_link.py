@@ -80,6 +80,17 @@ async def test_orders_that_come_together_are_obeyed_one_by_one(ends: Ends) -> No
     assert reopened == ["logs", "logs"]
 
 
+@pytest.mark.parametrize("numbers", [{0}, {7, 8}, set(range(1, 100_000, 2))])
+async def test_routes_that_are_no_more(ends: Ends, numbers: set[int]) -> None:
+    """However many there are, one order tells of all."""
+    supervisor, worker = ends
+    follow(worker)
+    supervisor.end_routes(numbers)
+    supervisor.order(Order.RETIRE)
+    await worker.draining.wait()
+    assert worker.ended_routes == numbers
+
+
 async def test_a_retired_worker_drains_without_end(ends: Ends) -> None:
     """Its tunnels may last for days, until too many generations are retired."""
     supervisor, worker = ends
