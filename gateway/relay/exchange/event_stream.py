@@ -74,15 +74,21 @@ class EventStream(StandIn):
         length = len(data)
         line = line_of_lone_chunk(length)
         if not (self._between_chunks and line and data.startswith(line) and data[-2:] == b"\r\n"):
-            self._read(data)
+            self._read(data, line)
             return
         self._delivery.size += length - len(line) - 2
         self._upstream.deadline = self._clock.now + self._idle_timeout
-        if not self._writer.is_closing():
-            self._writer.write(data)
+        self._writer.write(data)
 
-    def _read(self, data: bytes) -> None:
-        """Read what is no lone chunk as any other answer."""
+    def _read(self, data: bytes, line: bytes) -> None:
+        """Read what is no lone chunk as any other answer.
+
+        One whose line, `line`, has capitals, as gunicorn and Jetty write it, is made one.
+        """
+        written = data[: len(line)]
+        if self._between_chunks and written != line and written.lower() == line:
+            self.data_received(line + data[len(line) :])
+            return
         self._upstream.data_received(data)
         self._write_batch.flush()
         self._between_chunks = self._body.is_between_chunks

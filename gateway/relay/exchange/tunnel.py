@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.relay.exchange.stand_in import StandIn
 from gateway.relay.http1 import websocket
-from gateway.relay.http1.websocket import Frames
+from gateway.relay.http1.websocket import CLOSE, MIN_HEADER_BYTES, OPCODE, SHORT_BYTES, Frames
 from gateway.relay.loop.deadlines import Clock
 
 if TYPE_CHECKING:
@@ -138,13 +138,18 @@ class _End(StandIn):
 
     def data_received(self, data: bytes) -> None:
         # Calls are spared: a WebSocket's messages are small, and this is all that each costs.
-        self.size += len(data)
+        size, frames = len(data), self._frames
+        self.size += size
         self._upstream.deadline = self._clock.now + self._tunnel.idle_timeout
-        if self._frames is not None:
-            self._frames.feed(data)
-        writer = self.writer
-        if not writer.is_closing():
-            writer.write(data)
+        if frames is not None and not (
+            # one short frame between others, as most messages are, changes nothing
+            frames.between
+            and MIN_HEADER_BYTES <= size < MIN_HEADER_BYTES + SHORT_BYTES
+            and data[1] == size - MIN_HEADER_BYTES
+            and data[0] & OPCODE != CLOSE
+        ):
+            frames.feed(data)
+        self.writer.write(data)
 
     def write(self, data: bytes) -> None:
         """Write to the other end."""

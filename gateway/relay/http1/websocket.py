@@ -16,12 +16,12 @@ POLICY_VIOLATION = 1008
 SERVICE_RESTART = 1012
 
 # The first bytes of a header tell its length. The longest has 8 bytes of length and a mask.
-_MIN_HEADER_BYTES = 2
+MIN_HEADER_BYTES = 2
 _LENGTHS = {126: (2, ">H"), 127: (8, ">Q")}
 _MASK_BYTES = 4
-_SHORT_BYTES = 126  # payloads below that have their length in the second byte
+SHORT_BYTES = 126  # payloads below that have their length in the second byte
 
-_OPCODE, _CLOSE = 0x0F, 0x08
+OPCODE, CLOSE = 0x0F, 0x08
 
 
 def close(status: int, reason: str) -> bytes:
@@ -46,14 +46,6 @@ class Frames:
 
     def feed(self, data: bytes) -> None:
         """Take note of bytes that pass."""
-        size = len(data)
-        if (
-            self.between
-            and size >= _MIN_HEADER_BYTES
-            and data[1] == size - _MIN_HEADER_BYTES < _SHORT_BYTES
-            and data[0] & _OPCODE != _CLOSE
-        ):
-            return  # one short frame, as most messages are
         self._follow(data)
         self.between = not self._left and not self._header
 
@@ -61,10 +53,10 @@ class Frames:
         at, size = min(self._left, len(data)), len(data)
         self._left -= at
         while at < size:
-            if not self._header and at + 1 < size and data[at + 1] < _SHORT_BYTES:
+            if not self._header and at + 1 < size and data[at + 1] < SHORT_BYTES:
                 # short and unmasked: a server may send thousands of them in one read
-                self.closed = self.closed or data[at] & _OPCODE == _CLOSE
-                at += _MIN_HEADER_BYTES + data[at + 1]
+                self.closed = self.closed or data[at] & OPCODE == CLOSE
+                at += MIN_HEADER_BYTES + data[at + 1]
                 continue
             start = at - len(self._header)
             header = self._header + data[at : at + 14 - len(self._header)]
@@ -73,24 +65,24 @@ class Frames:
                 self._header = header
                 return
             self._header = b""
-            self.closed = self.closed or header[0] & _OPCODE == _CLOSE
+            self.closed = self.closed or header[0] & OPCODE == CLOSE
             at = start + length + _payload_length(header)
         self._left += at - size
 
 
 def _header_length(header: bytes) -> int:
     """The length of a header, as far as its beginning tells (bytes)."""
-    if len(header) < _MIN_HEADER_BYTES:
-        return _MIN_HEADER_BYTES
+    if len(header) < MIN_HEADER_BYTES:
+        return MIN_HEADER_BYTES
     extended, _ = _LENGTHS.get(header[1] & 0x7F, (0, ""))
-    return _MIN_HEADER_BYTES + extended + (_MASK_BYTES if header[1] & 0x80 else 0)
+    return MIN_HEADER_BYTES + extended + (_MASK_BYTES if header[1] & 0x80 else 0)
 
 
 def _payload_length(header: bytes) -> int:
     short = header[1] & 0x7F
     size, form = _LENGTHS.get(short, (0, ""))
     return (
-        int(struct.unpack(form, header[_MIN_HEADER_BYTES : _MIN_HEADER_BYTES + size])[0])
+        int(struct.unpack(form, header[MIN_HEADER_BYTES : MIN_HEADER_BYTES + size])[0])
         if size
         else short
     )
