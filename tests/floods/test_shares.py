@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import accounts
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
-from tests.support.raw import OK, Answer, Client, Upstream, Visit, always, status
+from tests.support.raw import OK, Again, Answer, Client, Upstream, Visit, always, status
 from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
@@ -82,14 +82,6 @@ def held(login_upstream: Upstream) -> Iterator[None]:
     yield
     release.set()
     login_upstream.clear(accounts)
-
-
-class Again(Visit):
-    """A visit of which the first request is read again."""
-
-    def __init__(self, visit: Visit) -> None:
-        super().__init__(visit.sock)
-        self.got = visit.got
 
 
 def until_cut(visit: Visit) -> None:

@@ -188,6 +188,14 @@ class Visit:
         self.sock.close()
 
 
+class Again(Visit):
+    """A visit of which the first request is read again."""
+
+    def __init__(self, visit: Visit) -> None:
+        super().__init__(visit.sock)
+        self.got = visit.got
+
+
 def _whole(data: bytes) -> bytes | None:
     head, mark, body = data.partition(b"\r\n\r\n")
     if not mark:

@@ -217,6 +217,33 @@ def test_redirects_to_https(site: Site, method: str, code: int) -> None:
     assert site.shop.got == b""
 
 
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        (b"GET /a%2Fb?c=%20&d HTTP/1.1\r\nHost: shop.example", "shop.example:{}/a%2Fb?c=%20&d"),
+        (b"GET /? HTTP/1.1\r\nHost: [2001:db8::1]:80", "[2001:db8::1]:{}/?"),
+        (b"GET / HTTP/1.1\r\nHost: [2001:db8::1]", "[2001:db8::1]:{}/"),
+        (b"GET http://other.example/a HTTP/1.1\r\nHost: shop.example", "other.example:{}/a"),
+        (b"GET http://other.example:80 HTTP/1.1\r\nHost: shop.example", "other.example:{}/"),
+        (b"GET //evil.example/ HTTP/1.1\r\nHost: shop.example", "shop.example:{}//evil.example/"),
+        (b"GET /a%0d%0ab: c HTTP/1.1\r\nHost: shop.example", None),
+        (b"GET /a%0d%0ab HTTP/1.1\r\nHost: shop.example", "shop.example:{}/a%0d%0ab"),
+        (b"GET /a HTTP/1.0\r\nHost: shop.example:8080", "shop.example:{}/a"),
+        (b"GET /a HTTP/1.0", None),
+        (b"GET /a HTTP/1.1", None),
+        (b"OPTIONS * HTTP/1.1\r\nHost: shop.example", None),
+    ],
+)
+def test_where_a_redirect_leads(site: Site, asked: bytes, place: str | None) -> None:
+    """Path and query stay byte for byte, whatever port was asked; 400 if there is no such place."""
+    fields = b"X-Forwarded-Host: evil.example\r\nConnection: close"
+    head = ask(site.redirect, b"%b\r\n%b\r\n\r\n" % (asked, fields))
+    if place is None:
+        assert status(head) == 400
+    else:
+        assert fields_by_name(head)["Location"] == "https://" + place.format(site.tls)
+
+
 @pytest.mark.parametrize("host", ["a.example@evil.example", "evil.example/x", "a b", "[::1"])
 def test_a_redirect_needs_a_host(site: Site, host: str) -> None:
     head = ask(site.redirect, request("GET /", host=host))

@@ -14,7 +14,17 @@ import pytest
 from tests.conftest import LOGIN, Start, accounts
 from tests.support.gateway import Gateway, reload
 from tests.support.processes import HANG, eventually, free_port
-from tests.support.raw import Client, Upstream, fields_by_name, request, set_cookies, status
+from tests.support.raw import (
+    Again,
+    Client,
+    Upstream,
+    Visit,
+    ask,
+    fields_by_name,
+    request,
+    set_cookies,
+    status,
+)
 from tests.support.tls import TlsClient, named, trusting_all
 
 GET = request("GET /", "Connection: close")
@@ -26,6 +36,7 @@ class Site:
     relay: Gateway
     shop: Upstream
     tls: int
+    redirect: int
     over_ipv6: int
     dual: int
 
@@ -38,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[Sit
         named(folder, "*.shop.example"),
         named(folder, "www.shop.example", "shop.example"),
     ]
-    at, tls, over_ipv6, dual = (free_port() for _ in range(4))
+    at, tls, redirect, over_ipv6, dual = (free_port() for _ in range(5))
     with Upstream(accounts) as shop:
         relay = start(
             at=at,
@@ -46,15 +57,21 @@ def site(tmp_path_factory: pytest.TempPathFactory, start: Start) -> Iterator[Sit
             listen=[
                 f"127.0.0.1:{at}",
                 {"address": f"127.0.0.1:{tls}", "tls": {"certificates": pairs}},
+                {"address": f"127.0.0.1:{redirect}", "redirect": "https"},
                 f"[::1]:{over_ipv6}",
                 f"[::]:{dual}",
             ],
             upstreams={"shop": shop.url},
             login={**LOGIN, "upstream": "shop", "carrier": "cookie"},
-            routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+            routes=[
+                {"path": "/mine/*", "upstream": "shop"},
+                {"path": "/*", "upstream": "shop", "auth": "public"},
+            ],
+            logout={"path": "/logout"},
+            security_headers={"hsts": {"max_age": "30d"}},
             timeouts={"head": 5},
         )
-        yield Site(relay, shop, tls, over_ipv6, dual)
+        yield Site(relay, shop, tls, redirect, over_ipv6, dual)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +121,45 @@ def test_cookies_of_a_login_over_tls(site: Site) -> None:
     assert cookie.startswith("__Host-")
     assert "; Secure" in cookie
     assert fields_by_name(site.shop.got)["X-Forwarded-Proto"] == "https"
+
+
+def test_strict_transport_security(site: Site) -> None:
+    """Over TLS alone (RFC 6797 §7.2): neither in plain answers nor in redirects to HTTPS."""
+    with TlsClient(site.tls) as client:
+        client.send(GET)
+        assert fields_by_name(client.answer()[1])["Strict-Transport-Security"] == "max-age=2592000"
+    for port, code in ((site.relay.port, 200), (site.redirect, 301)):
+        head = ask(port, GET)
+        assert status(head) == code
+        assert b"strict-transport-security" not in head.lower()
+
+
+@pytest.mark.parametrize("ends", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
+def test_a_logout_cuts_a_stream_over_tls(site: Site, ends: bytes) -> None:
+    """At once, and not as if it were whole."""
+
+    def stream(visit: Visit) -> None:
+        if b"POST" in visit.head()[:5]:
+            accounts(Again(visit))
+            return
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n\r\n" % ends)
+        visit.send(b"4\r\nx: y\r\n" if ends.endswith(b"chunked") else b"x: y")
+        while visit.read():
+            pass
+
+    site.shop.clear(stream)
+    origin = "Origin: https://a.example"
+    with TlsClient(site.tls) as client:
+        body = json.dumps({"username": "alice"})
+        client.send(request("POST /login", "Content-Type: application/json", origin, body=body))
+        [cookie] = set_cookies(client.head())
+    key = f"Cookie: {cookie.partition(';')[0]}"
+    with TlsClient(site.tls) as reader, TlsClient(site.tls) as other:
+        reader.send(request("GET /mine/a", key))
+        reader.until(b"x: y")
+        other.send(request("POST /logout", key, origin))
+        assert other.answer()[0] == 204
+        assert b"0\r\n\r\n" not in reader.rest()
 
 
 def test_a_reload_with_a_broken_pair(site: Site) -> None:
