@@ -48,6 +48,8 @@ def sections(
         "routes": [
             {"path": "/api/*", "upstream": "api"},
             {"path": "/api/chat", "upstream": "api", "websocket": True},
+            {"path": "/api/staff", "upstream": "api", "claims": {"role": "staff"}},
+            {"path": "/api/pay", "upstream": "api", "require": {"max_age": "10m"}},
         ],
     }
 

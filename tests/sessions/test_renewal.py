@@ -14,6 +14,7 @@ from tests.support.processes import HANG, eventually
 from tests.support.raw import Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import SECRET, Renewing
+from tests.wire.test_step_up import HOUR, aged
 
 Pair = tuple[Gateway, Gateway]
 
@@ -228,6 +229,34 @@ def test_an_upstream_that_refuses_every_token(pair: Pair, backend: Renewing) -> 
     assert (code, body) == (401, {"detail": "revoked token"})
     backend.revoked.clear()
     assert call(pair[0], key)[0] == 200
+
+
+def test_a_new_token_that_lacks_what_the_route_requires(pair: Pair, backend: Renewing) -> None:
+    """It does not go upstream in place of the refused one. The next request is 403."""
+    backend.life, backend.claims = 60, {"role": "staff"}
+    key = log_in(pair[0].port)
+    assert call(pair[0], key, path="/api/staff")[0] == 200
+    backend.claims = {}
+    backend.revoked.update(backend.tokens)
+    seen = len(backend.seen)
+    assert call(pair[0], key, path="/api/staff")[0] == 401
+    assert (len(backend.refreshes), backend.seen[seen:]) == (1, backend.tokens[:1])
+    assert call(pair[0], key, path="/api/staff")[0] == 403
+    assert call(pair[0], key)[0] == 200
+
+
+def test_a_renewal_is_no_login(pair: Pair, backend: Renewing, redis: RedisServer) -> None:
+    """A route that requires a recent login asks when the password was checked."""
+    backend.life = 60
+    key = log_in(pair[0].port)
+    assert call(pair[0], key, path="/api/pay")[0] == 200
+    aged(pair[0], redis, key, HOUR)
+    eventually(lambda: call(pair[0], key, path="/api/pay")[0] == 401)
+    backend.revoked.update(backend.tokens)
+    assert call(pair[0], key)[0] == 200
+    assert len(backend.refreshes) == 1
+    for gate in pair:
+        assert call(gate, key, path="/api/pay")[0] == 401
 
 
 _REFUSED = b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -31,6 +31,7 @@ class Renewing:
     signs_with: str = SECRET
     by: str = "json"  # how refresh tokens come and go: json, cookie or form
     more: dict[str, object] = field(default_factory=dict)  # further members of replies
+    claims: dict[str, object] = field(default_factory=dict)  # further claims of tokens
     families: dict[str, str] = field(default_factory=dict)  # refresh token → subject
     used: set[str] = field(default_factory=set)
     stolen: bool = False
@@ -50,7 +51,7 @@ class Renewing:
         now = time.time()
         self.expiry = math.ceil(now + self.life)  # PyJWT and others cut fractions off
         self.due = self.expiry - (self.expiry - now) * 0.2
-        payload = {"sub": subject, "exp": self.expiry, "jti": secrets.token_hex(8)}
+        payload = {"sub": subject, "exp": self.expiry, "jti": secrets.token_hex(8)} | self.claims
         token = jwt.encode(payload, self.signs_with, algorithm="HS256")
         refresh = secrets.token_urlsafe(24)
         self.families[refresh] = subject

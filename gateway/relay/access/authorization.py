@@ -32,6 +32,15 @@ def authorise(head: RequestHead, route: Route, entry: ResolvedSession | None, pe
         _check(access.requires, head, route, entry, peer)
 
 
+def may_use(head: RequestHead, route: Route, entry: ResolvedSession, peer: Peer) -> bool:
+    """Whether the session, with the token that it has now, may use the route so."""
+    try:
+        authorise(head, route, entry, peer)
+    except Refused:
+        return False
+    return True
+
+
 def _check(
     requires: Requirements, head: RequestHead, route: Route, entry: ResolvedSession, peer: Peer
 ) -> None:

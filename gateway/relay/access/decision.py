@@ -166,7 +166,8 @@ class Decider:
     ) -> Forward | None:
         """Decide again with another token, after the upstream has refused one.
 
-        None if there is no other token. Raises `Refused`.
+        None if there is no other token, or if its claims do not meet what the route requires.
+        Raises `Refused`.
 
         renew: whether a new token is fetched if the session has no other one yet
         """
@@ -176,7 +177,7 @@ class Decider:
         entry = await self._sessions.replaced(
             head.presented_key, forward.entry, renew=renew, extend=route.action.extends_session
         )
-        if entry is None:
+        if entry is None or not authorization.may_use(head, route, entry, peer):
             return None
         if route.action.token is not None:
             entry = _with_route_token(route, entry)
