@@ -5,16 +5,20 @@ import re
 import signal
 import socket
 import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import accounts, log_in
 from tests.process.conftest import sections
 from tests.support.gateway import Gateway, config, environment, gateway, reload
-from tests.support.processes import alive, eventually, free_port, running
-from tests.support.raw import Upstream, ask, status
+from tests.support.processes import HANG, alive, eventually, free_port, running
+from tests.support.raw import Upstream, ask, request, status
 from tests.support.redis_server import RedisServer, redis_server
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n"
@@ -151,6 +155,50 @@ def test_upstreams_and_limits(tmp_path: Path, redis: RedisServer, shop: Upstream
         with socket.create_connection(("127.0.0.1", relay.port)):
             eventually(lambda: relay.metrics()["latchkey_client_connections"] == 1)
         eventually(lambda: relay.metrics()["latchkey_client_connections"] == 0)
+
+
+def test_a_scrape_is_well_formed(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """Each metric stands once, with its help and its kind, and each series has one value.
+
+    Whatever clients send, the labels are those of the configuration. Scrapes at the same time say
+    the same.
+    """
+    shop.clear(accounts)
+    routes = [
+        {"path": "/shop/*", "host": ["a.example", "*.b.example"], "upstream": "shop"},
+        {"path_regex": r"/v[0-9]+/\\?.*", "upstream": "shop", "auth": "public"},
+    ]
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop) | {"routes": routes}) as relay:
+        key = log_in(relay.port)
+        for line in ("GET /v1/x", f"GET /v1/{key}", "GET /none", 'BREW" /v1/x', "BREW /v1/x"):
+            ask(relay.port, request(line, 'X: "}\\', host=f"{uuid4()}.example"))
+        ask(relay.port, request("GET /shop/x", host="A.example:80"))
+        name = "a.example,*.b.example/shop/*"
+        eventually(lambda: f'route="{name}"' in scrape(relay))
+        with ThreadPoolExecutor(8) as at_once:
+            texts = list(at_once.map(lambda _: scrape(relay), range(8)))
+        assert len({text.count("\n") for text in texts}) == 1
+    text = texts[0]
+    lines = text.splitlines()
+    metrics = [line.split()[2] for line in lines if line.startswith("# TYPE ")]
+    assert len(metrics) == len(set(metrics)) == sum(line.startswith("# HELP ") for line in lines)
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    for family in text_string_to_metric_families(text):
+        assert family.type in ("counter", "gauge", "histogram")
+        for sample in family.samples:
+            if sample.labels.get("route") not in (None, "other", "none", "/login"):
+                assert sample.labels["route"] in (name, r"~/v[0-9]+/\\?.*")
+    assert key not in text
+    assert '.example"' not in text
+
+
+def scrape(relay: Gateway) -> str:
+    url = f"http://127.0.0.1:{relay.admin_port}/metrics"
+    with urllib.request.urlopen(url, timeout=HANG) as answer:
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        text: str = answer.read().decode()
+        return text
 
 
 def test_how_the_workers_are(tmp_path: Path, shop: Upstream) -> None:

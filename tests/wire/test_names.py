@@ -73,6 +73,21 @@ def test_steady_traffic_moves_to_the_new_address(site: Site) -> None:
         eventually(lambda: site.asked(client) == b"127.0.0.2")
 
 
+def test_the_metrics_of_an_address_end_with_it(site: Site) -> None:
+    """Those of other servers stay."""
+
+    def series(address: str) -> int:
+        return sum(f"({address})" in name for name in site.gateway.metrics())
+
+    with Client(site.gateway.port) as client:
+        site.dns.names["shop.test"] = ["127.0.0.4"]
+        eventually(lambda: series("127.0.0.4"))
+        site.dns.names["shop.test"] = ["127.0.0.2"]
+        eventually(lambda: series("127.0.0.4") == 0)
+        assert site.asked(client) == b"127.0.0.2"
+        assert series("127.0.0.2") > series("127.0.0.3") > 0
+
+
 def test_the_gateways_own_calls_ask_the_same_dns_server(site: Site) -> None:
     """A login goes to the address that the name has now."""
     server = site.servers["127.0.0.2"]

@@ -19,6 +19,7 @@ from tests.wire.vectors import cases
 # As many upstreams as there are tests, or more: each begins with servers that have not failed yet.
 # Not many more, for the gateway's log has at most 20 lines a minute of each message.
 _UPSTREAMS = 22
+_FEW = ("few0", "few1")  # upstreams with few places, one for each test with `Full`
 _RESPONSE_TIMEOUT = 1.0
 
 _UNAVAILABLE = b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n"
@@ -48,17 +49,17 @@ def running(
 ) -> Iterator[tuple[Site, Iterator[int]]]:
     good, bad = Upstream(), Upstream()
     pairs = {f"pair{number}": {"servers": [bad.url, good.url]} for number in range(_UPSTREAMS)}
+    few = {name: {"servers": [bad.url, good.url], "max_connections": 2} for name in _FEW}
     routes = [
         {
             "path": f"/{name}/*",
             "upstream": name,
             "auth": "public",
-            "response_timeout": HANG if name == "few" else _RESPONSE_TIMEOUT,
+            "response_timeout": HANG if name in few else _RESPONSE_TIMEOUT,
         }
-        for name in [*pairs, "only", "few"]
+        for name in [*pairs, "only", *few]
     ]
-    few = {"servers": [bad.url, good.url], "max_connections": 2}
-    upstreams = {**pairs, "only": bad.url, "few": few}
+    upstreams = {**pairs, "only": bad.url, **few}
     with gateway(
         tmp_path_factory.mktemp("servers"), redis.url, upstreams=upstreams, routes=routes
     ) as started:
@@ -249,13 +250,14 @@ class Full:
     test says, and those at the good one are answered when it is `free`.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, upstream: str) -> None:
+        """`upstream` is one of `_FEW`, of which nothing is known yet."""
         self.site = site
         self.free = threading.Event()
         self.ends: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # an answer, or b"" for a close
         self.statuses: list[int] = []
         self._clients: list[threading.Thread] = []
-        site.path = "/few/"
+        site.path = f"/{upstream}/"
         site.bad.clear(self._fails)
         site.good.clear(self._works)
         for _ in range(4):
@@ -291,7 +293,7 @@ class Full:
 
 def test_a_repeated_request_gets_no_place_where_it_has_failed(site: Site) -> None:
     """wire-rules.md#D8: a repeated request that waits for a place gets none at the server that has failed it."""
-    full = Full(site)
+    full = Full(site, _FEW[0])
     full.ends.put(b"")
     _until(lambda: sum(visit.ended for visit in site.bad.visits) == 1)
     full.ends.put(OK)  # which is a good reason to send others there
@@ -302,7 +304,7 @@ def test_a_repeated_request_gets_no_place_where_it_has_failed(site: Site) -> Non
 
 def test_waiting_requests_get_no_place_at_a_failing_server(site: Site) -> None:
     """wire-rules.md#D8: requests that wait for a place get none at a failing server while another one works."""
-    full = Full(site)
+    full = Full(site, _FEW[1])
     full.ask("POST")
     time.sleep(0.2)
     full.ends.put(b"")

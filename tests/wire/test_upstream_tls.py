@@ -120,3 +120,6 @@ def test_files_that_change_are_used_by_new_connections(site: Site, tmp_path: Pat
     site.server.use(site.folder)
     eventually(lambda: site.answer() == (403, b"server.internal"))
     assert "are read again" in log.read_text()
+    counted = 'latchkey_upstream_tls_reloads_total{{result="{}",upstream="api"}}'.format
+    names = [counted("ok"), counted("failed")]
+    eventually(lambda: all(site.gateway.metrics()[name] >= 1 for name in names))
