@@ -81,6 +81,77 @@ def test_settings_of_an_upstream_that_change_nothing(
     assert warned(tmp_path, upstreams={"api": there}) == []
 
 
+@pytest.mark.parametrize(
+    ("upstream", "expected"),
+    [
+        ({"balance": "round_robin"}, "balance: changes nothing: there is one server"),
+        ({"balance": {"sticky": "session"}}, "balance: changes nothing: there is one server"),
+        ({"slow_start": "5s"}, "slow_start: changes nothing: there is one server"),
+        ({"eject": {"after": 2}}, "eject: changes nothing: there is one server"),
+        ({"retries": {"budget": "5%"}}, "retries: changes nothing: there is one server"),
+        ({"servers": [{"url": "http://10.0.0.1", "weight": 2}]}, "servers: has a weight, which"),
+        ({"servers": ["http://10.0.0.1", "http://10.0.0.1:80"]}, "servers[1]: is servers[0] once"),
+        (
+            {"servers": ["http://a.localhost", "http://b.localhost"], "host": "upstream"},
+            "host: is a.loc",
+        ),
+        (
+            {"servers": ["http://10.0.0.1", "http://10.0.0.2"], "eject": {"max_percent": "49%"}},
+            "eject.max_percent: ejects no server: 49 % of 2 is less than one",
+        ),
+        ({"try_for": "2m"}, "try_for: is longer than most clients wait"),
+        ({"breaker": {"errors": "5%", "of": 20}}, "breaker: opens when 1 of 20 requests fails"),
+        ({"health": {"path": "/up", "interval": "1s"}}, "health: has a timeout of 5 s"),
+    ],
+)
+def test_settings_of_servers_that_are_odd(
+    tmp_path: Path, upstream: dict[str, Any], expected: str
+) -> None:
+    """They change nothing, or not what they seem to."""
+    upstream = {"servers": "http://10.0.0.1", **upstream}
+    [warning] = warned(tmp_path, upstreams={"api": upstream})
+    assert re.match(rf"\d+:\d+: upstreams\.api\.{re.escape(expected)}", warning), warning
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        {
+            "servers": "http://a.localhost",
+            "resolve": "5s",
+            "balance": "round_robin",
+            "slow_start": "5s",
+        },
+        {"servers": ["http://10.0.0.1", "http://10.0.0.2"], "eject": {"max_percent": "50%"}},
+        {"servers": ["http://10.0.0.1", "http://10.0.0.2"], "host": "shop.internal"},
+        {"breaker": {"errors": "6%", "of": 20}, "try_for": "1m", "health": "/up"},
+    ],
+)
+def test_settings_of_servers_that_are_fine(tmp_path: Path, upstream: dict[str, Any]) -> None:
+    """A name with `resolve` may have several addresses."""
+    upstream = {"servers": "http://10.0.0.1", **upstream}
+    assert warned(tmp_path, upstreams={"api": upstream}) == []
+
+
+def test_a_health_check_of_a_login(tmp_path: Path) -> None:
+    """It is answered with 405, or counts as an attempt."""
+    api = {"servers": "http://10.0.0.1/v1", "health": "/v1/login"}
+    login = {"kind": "backend", "path": "/login", "upstream": "api", "token": "/token"}
+    got = warned(tmp_path, upstreams={"api": api}, login=login)
+    assert any("upstreams.api.health.path: is where logins are sent" in line for line in got)
+    got = warned(tmp_path, upstreams={"api": {**api, "health": "/v1/up"}}, login=login)
+    assert not any("health" in line for line in got)
+
+
+def test_tunnels_without_places(tmp_path: Path) -> None:
+    """Each upgrade would be refused."""
+    api = {"servers": "http://10.0.0.1", "max_streams": 0}
+    route = {"path": "/*", "upstream": "api", "websocket": True}
+    [warning] = warned(tmp_path, upstreams={"api": api}, routes=[route])
+    assert "routes[0]: lets tunnels through, and api has max_streams: 0" in warning
+    assert warned(tmp_path, upstreams={"api": api}) == []
+
+
 def test_visits_from_other_sites(tmp_path: Path) -> None:
     """They may log a visitor in as another user; the hint says what prevents it."""
     login = {"kind": "backend", "path": "/callback", "upstream": "api", "token": "cookie:jwt"}

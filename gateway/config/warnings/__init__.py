@@ -17,12 +17,14 @@ from gateway.config.warnings.logins import login_warnings
 from gateway.config.warnings.moved import moved_warnings
 from gateway.config.warnings.overlaps import overlap_warnings
 from gateway.config.warnings.routes import route_warnings
+from gateway.config.warnings.servers import server_warnings
 from gateway.config.warnings.sessions import session_warnings
 from gateway.config.warnings.unreached import unreached_warnings
 from gateway.config.warnings.upstreams import upstream_warnings
 
 _WARNINGS = (
     upstream_warnings,
+    server_warnings,
     overlap_warnings,
     moved_warnings,
     unreached_warnings,
