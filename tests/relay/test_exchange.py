@@ -18,6 +18,7 @@ from gateway.relay.access.decision import Forward
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
 from gateway.relay.access.route_access import Access, Auth
+from gateway.relay.exchange import deciding
 from gateway.relay.exchange.exchange import ENDED, Exchange
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Answered, Refused
@@ -104,7 +105,7 @@ def life(decide: Callable[[Forward], Awaitable[Forward]], **forward: Any) -> Lif
     head = RequestHead(b"GET", b"/api/x", b"1")
     head.passed, head.path = [], b"/api/x"
     exchange = Exchange(client, head, context)  # type: ignore[arg-type]
-    exchange.decide()
+    deciding.decide(exchange)
     return Life(exchange, client, pool, load, records, events, ending)
 
 
@@ -213,11 +214,10 @@ def test_what_a_session_holds_open_ends_with_it() -> None:
     tunnelled.exchange.tunnel = SimpleNamespace(  # type: ignore[assignment]
         close=lambda status, _reason: frames.append(status), end=lambda: None, sizes=(2, 3)
     )
-    tunnelled.exchange.upload = SimpleNamespace(  # type: ignore[assignment]
-        upstream=None,
-        delivery=SimpleNamespace(size=0, upstream_duration=0.0),
-        give_back=lambda *, reusable: None,
-    )
+    upload = tunnelled.exchange.upload
+    assert upload is not None
+    upload.delivery = SimpleNamespace(size=0, upstream_duration=0.0)  # type: ignore[assignment]
     tunnelled.exchange.session_ended()
     assert (frames, tunnelled.client.written) == ([1008], b"")
     assert tunnelled.records[0].reason == "invalid_key"
+    assert (tunnelled.records[0].bytes_in, tunnelled.records[0].bytes_out) == (2, 3)

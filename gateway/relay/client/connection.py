@@ -16,6 +16,7 @@ from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import refused_record
 from gateway.relay.answers import own_answers
+from gateway.relay.exchange import deciding
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
@@ -321,7 +322,7 @@ class ClientConnection(asyncio.Protocol):
         self.buffer = data[end + 4 :]
         self.deadline = math.inf
         exchange = self.exchange = Exchange(self, head, context)
-        exchange.decide()
+        deciding.decide(exchange)
         return True
 
     def _await_head(self, data: bytes) -> None:

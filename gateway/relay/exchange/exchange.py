@@ -1,4 +1,4 @@
-"""One request and its answer, from the decision to the record.
+"""One request and its answer, from the decision (`deciding.py`) to the record.
 
 The upload brings the request to an upstream, the delivery brings the answer back. Each side is
 paused while the other one is full. Every exchange ends once, in `end`, and leaves one record.
@@ -6,7 +6,6 @@ paused while the other one is full. Every exchange ends once, in `end`, and leav
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import time
 from collections.abc import Mapping
@@ -15,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
-from gateway.observe.events import Event
 from gateway.relay.access import concurrency
 from gateway.relay.access.concurrency import Permit
 from gateway.relay.access.decision import Forward
-from gateway.relay.answers import own_answers, response_shape
-from gateway.relay.exchange import events, logout
+from gateway.relay.exchange import own_answer
 from gateway.relay.exchange.buffered_upload import BufferedUpload
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.event_stream import EventStream
@@ -30,7 +27,7 @@ from gateway.relay.exchange.upload import Upload
 from gateway.relay.http1 import request_ids, websocket
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
-from gateway.relay.outcomes import Answered, Refused
+from gateway.relay.outcomes import Answered
 
 if TYPE_CHECKING:
     from gateway.relay.exchange.client_side import ClientSide
@@ -62,29 +59,29 @@ DECIDING, PASSING, ENDED = State
 class Exchange:
     """One request on its way: decide → pass on → answer → end.
 
-    Defaults of what is unusual stand on the class. What each exchange sets is set in `__init__`:
-    CPython 3.11 gives an instance a dict of its own for a name that its class has not met in the
-    first thirty instances, which costs 0.3 µs.
+    Defaults of what is unusual stand on the class. What each exchange sets or reads is set in
+    `__init__`: CPython 3.11 gives an instance a dict of its own for a name that its class has not
+    met in the first thirty instances, which costs 0.3 µs.
     """
 
-    tunnel: Tunnel | None = None  # once the protocol has been switched
     events: EventStream | None = None  # once the answer is a stream that passes unchanged
-    is_stream = False  # it holds the place of a stream, and none of a request
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
-    reason = ""  # of a refusal or of a cut
-    cause = ""  # what the upstream did wrong, or the setting by which the gateway refused
     stopped_at = b""  # the label of the route where it was refused or answered
     unreached_server: Server | None = None
-    permits: tuple[Permit, ...] = ()  # on a route that limits its requests at once
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
         self.state = DECIDING
         self.forward: Forward | None = None  # the decision: the route and the session
         self.upload: Upload | None = None  # the request on its way to an upstream
         self.suspended: eager.Suspended[Any] | None = None  # a question to the store
+        self.tunnel: Tunnel | None = None  # once the protocol has been switched
+        self.is_stream = False  # it holds the place of a stream, and none of a request
+        self.permits: tuple[Permit, ...] = ()  # on a route that limits its requests at once
         self.status = 0
+        self.reason = ""  # of a refusal or of a cut
+        self.cause = ""  # what the upstream did wrong, or the setting by which the gateway refused
         self.client = client
         self.head = head
         self.context = context
@@ -134,77 +131,9 @@ class Exchange:
         """The bytes that show a live client: received from it and delivered to it."""
         return (0, 0) if self.upload is None else self.upload.activity
 
-    # Decide.
-
-    def decide(self) -> None:
-        """Decide whether the request passes.
-
-        It happens at once if the near cache knows the key, else when the store has answered.
-        """
-        load = self.context.load
-        load.requests += 1
-        if load.shares.counts:
-            load.shares.take(self.network)
-        coroutine = self.context.decide(self.head, self.client.peer, self.own_id)
-        try:
-            decision = eager.begin(coroutine)
-        except Exception as outcome:
-            self._stopped(outcome)
-            return
-        if isinstance(decision, Forward):
-            self._passes(decision)
-        else:
-            self.suspended = decision
-            decision.then(self._passes, self._stopped)
-
-    def _passes(self, decision: Forward) -> None:
-        """Let the request pass. If it logs out, its sessions end first."""
-        self.suspended = None  # it refers to this exchange: a cycle would wait for the collector
-        if self.state is ENDED:
-            return
-        self.state = PASSING
-        self.forward = decision
-        if decision.route.action.concurrency and not self._may_join(decision):
-            return
-        if decision.ends:
-            logout.log_out(self, decision.ends, "backend_path", then=self._pass_on)
-        else:
-            self._pass_on()
-
-    def _may_join(self, decision: Forward) -> bool:
-        """Whether the client may have one more request in flight. If not, it is refused."""
-        limits, peer = decision.route.action.concurrency, self.client.peer
-        try:
-            self.permits = concurrency.take(limits, self.head, peer, decision.entry)
-        except Refused as refused:
-            self._stopped(refused)
-            return False
-        return True
-
-    def _stopped(self, outcome: BaseException) -> None:
-        """Refuse or answer the request here, unless the client has gone."""
-        self.suspended = None
-        if isinstance(outcome, Refused | Answered):
-            self.stopped_at = outcome.route
-        if isinstance(outcome, Refused):
-            self._report(outcome.event)
-            self.cause = outcome.cause
-            self.fail(outcome.refusal, outcome.fields)
-        elif isinstance(outcome, Answered):
-            self._report(outcome.event)
-            self._answer(outcome)
-        elif not isinstance(outcome, asyncio.CancelledError):
-            self.context.log.error("the decision on a request failed", exc_info=outcome)
-            self.fail(refusals.INTERNAL)
-
-    def _report(self, event: Event | None) -> None:
-        """Report a refused key to the audit log."""
-        if event is not None and self.state is not ENDED:
-            self.context.report(events.of_request(event, self))
-
     # Pass on.
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         """Send the request upstream, unless the decision is an answer itself."""
         forward = self.forward
         assert forward is not None
@@ -216,7 +145,7 @@ class Exchange:
         elif isinstance(forward.answer, Refusal):
             self.fail(forward.answer)
         else:
-            self._answer(forward.answer)
+            self.answer(forward.answer)
 
     def buffer_body(self) -> None:
         """Read the whole body before the request takes a connection."""
@@ -274,42 +203,11 @@ class Exchange:
             load.shares.give_back(self.network, load.requests)
         return True
 
-    def _answer(self, answered: Answered) -> None:
+    def answer(self, answered: Answered) -> None:
         """Answer without the upstream."""
-        if self.state is ENDED:
-            return
-        self.begin_answer(answered.status, close=False)
-        self._write_own(
-            own_answers.answered(
-                answered,
-                self.head,
-                request_id=self.request_id,
-                close=self.close,
-                policy=None if self.forward is None else self.forward.route.access.cors,
-                change=self._change(),
-                protection=self._protection(),
-            )
-        )
-        self.end(reusable=False)
-
-    def _write_own(self, answer: bytes) -> None:
-        """Write an answer of the gateway's own, with what the decision adds to answers."""
-        lines = b"" if self.forward is None else self.forward.answer_lines
-        self.client.write(answer.replace(b"\r\n", b"\r\n" + lines, 1) if lines else answer)
-
-    def _change(self) -> own_answers.Change | None:
-        """What a route changes in its answers, where it has no upstream."""
-        if self.forward is None or self.forward.answer is None:
-            return None
-        return response_shape.of_own_answer(self.head, self.forward)
-
-    def _protection(self) -> own_answers.Protection | None:
-        """The fields by which browsers protect the site, for an answer of the gateway's own."""
-        forward = self.forward
-        security = self.context.security if forward is None else forward.route.action.security
-        if security is None:
-            return None
-        return security, self.client.peer.client(self.head).is_protected
+        if self.state is not ENDED:
+            own_answer.answer(self, answered)
+            self.end(reusable=False)
 
     # Fail.
 
@@ -328,11 +226,7 @@ class Exchange:
     def broken(self, refusal: Refusal, cause: str) -> None:
         """Refuse the request, or cut the answer: the upstream's answer is broken."""
         assert self.upload is not None
-        server, delivery = self.upload.server, self.delivery
-        has_begun = delivery is not None and delivery.has_begun
-        # A body that stops may be a stream without events.
-        if server is not None and not (has_begun and refusal is refusals.UPSTREAM_SILENT):
-            server.failed(self.upload.upstream, cause, refusal)
+        self.upload.was_broken(refusal, cause)
         self.cause = cause
         self.fail(refusal)
 
@@ -347,24 +241,8 @@ class Exchange:
             # A body that is not whole must not look so.
             self.client.cut(reset=delivery.ends_by_close)
         else:
-            self._refuse(refusal, fields or {})
+            own_answer.refuse(self, refusal, fields or {})
         self.end(reusable=False)
-
-    def _refuse(self, refusal: Refusal, fields: Mapping[str, str]) -> None:
-        self.begin_answer(refusal.status, close=refusal.status == 400)
-        self._write_own(
-            own_answers.refusal(
-                refusal,
-                self.head,
-                request_id=self.request_id,
-                close=self.close,
-                policy=None if self.forward is None else self.forward.route.access.cors,
-                fields=fields,
-                pages=self.context.pages,
-                change=self._change(),
-                protection=self._protection(),
-            )
-        )
 
     def client_gone(self) -> None:
         """End: the client has gone.
@@ -420,16 +298,10 @@ class Exchange:
         if self.permits:
             concurrency.give_back(self.permits)
         if self.tunnel is not None:
-            self._end_tunnel(self.tunnel)
+            assert self.upload is not None
+            self.upload.end_tunnel(self.tunnel)
         self.context.record(record_of(self))
         upload, self.upload = self.upload, None
         if upload is not None:
             upload.give_back(reusable=reusable)
         self.client.exchange_ended(close=self.close)
-
-    def _end_tunnel(self, tunnel: Tunnel) -> None:
-        tunnel.end()
-        upload, delivery = self.upload, self.delivery
-        assert upload is not None
-        assert delivery is not None
-        upload.size, delivery.size = tunnel.sizes

@@ -9,7 +9,7 @@ import enum
 import math
 from typing import TYPE_CHECKING
 
-from gateway.core.http.refusals import Refusal
+from gateway.core.http.refusals import UPSTREAM_SILENT, Refusal
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.field_changes import trailing
 from gateway.relay.answers import heads
@@ -18,6 +18,7 @@ from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.exchange_side import ExchangeSide
 from gateway.relay.exchange.expectation import Expectation
 from gateway.relay.exchange.request_body import RequestBody
+from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
@@ -288,6 +289,21 @@ class Upload:
             self.give_back(reusable=False)
             self.acquire()
         return is_stale or goes_elsewhere
+
+    def was_broken(self, refusal: Refusal, cause: str) -> None:
+        """Note that the server has broken its answer.
+
+        A body that stops may be a stream without events.
+        """
+        has_begun = self.delivery is not None and self.delivery.has_begun
+        if self.server is not None and not (has_begun and refusal is UPSTREAM_SILENT):
+            self.server.failed(self.upstream, cause, refusal)
+
+    def end_tunnel(self, tunnel: Tunnel) -> None:
+        """End the tunnel, and count what it has passed on."""
+        assert self.delivery is not None
+        tunnel.end()
+        self.size, self.delivery.size = tunnel.sizes
 
     def give_back(self, *, reusable: bool) -> None:
         """Give back the connection, or leave the pool's queue."""
