@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.core.sessions.keys import new_key
 from tests.conftest import Start
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, field_lines, status
@@ -161,6 +162,11 @@ def test_calls_of_the_gateway_go_below_the_base(site: Gateway, server: Upstream)
     [
         ([], b"/cut"),
         (["X-Forwarded-Prefix: /outer"], b"/outer/cut"),
+        (["X-Forwarded-Prefix: /outer/"], b"/outer/cut"),
+        (["X-Forwarded-Prefix: /"], b"/cut"),
+        (["X-Forwarded-Prefix: /a, /b"], b"/cut"),
+        (["X-Forwarded-Prefix: /a/../b"], b"/cut"),
+        ([f"X-Forwarded-Prefix: /{new_key(bytes(32)).reveal()}"], b"/cut"),
         (["X-Forwarded-Prefix: /a", "X-Forwarded-Prefix: /b"], b"/cut"),
         (["X-Forwarded-Prefix: //evil.example"], b"/cut"),
         (["X_Forwarded-Prefix: /outer"], b"/cut"),
@@ -169,10 +175,17 @@ def test_calls_of_the_gateway_go_below_the_base(site: Gateway, server: Upstream)
 def test_the_upstream_learns_the_prefix(
     site: Gateway, server: Upstream, lines: list[str], expected: bytes
 ) -> None:
-    """X-Forwarded-Prefix stands once, behind what a trusted proxy has cut before."""
-    get(site, "/cut/x", *lines)
-    found = [line for line in field_lines(server.got) if b"prefix" in line.lower()]
-    assert found == [b"X-Forwarded-Prefix: " + expected]
+    """X-Forwarded-Prefix stands once, behind what a trusted proxy has cut before.
+
+    It is a plain path on each route: backends begin links with it, and the proxy may have passed on
+    what its client wrote.
+    """
+    for path, own in (("/cut/x", b"/cut"), ("/base/x", b"")):
+        server.clear()
+        get(site, path, *lines)
+        found = [line for line in field_lines(server.got) if b"prefix" in line.lower()]
+        outer = expected.removesuffix(b"/cut")
+        assert found == ([b"X-Forwarded-Prefix: " + outer + own] if outer + own else [])
 
 
 def test_no_client_names_a_prefix(relay: Gateway, shop: Upstream) -> None:

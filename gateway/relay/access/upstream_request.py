@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.store.resolved_session import ResolvedSession
 
 _PREFIX = b"x-forwarded-prefix"
-_OUTER_PREFIX = re.compile(rb"(?:/[A-Za-z0-9._~-]+)+")
+_PLAIN_PREFIX = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+")
 
 _OF_PARTS = frozenset({b"accept-encoding", b"range", b"if-range"})
 
@@ -98,12 +98,21 @@ def _with_prefix(head: RequestHead, action: Action, peer: Peer) -> list[bytes]:
     """The lines, and the prefix that clients know and the upstream does not."""
     if not action.strip_prefix:
         return head.passed
-    outer = b""
-    if peer.trusted:
-        known = [value for name, value in head.forwarding if name == _PREFIX]
-        outer = known[0] if len(known) == 1 and _OUTER_PREFIX.fullmatch(known[0]) else b""
-        head.forwarding = tuple(pair for pair in head.forwarding if pair[0] != _PREFIX)
+    outer = _outer_prefix(head) if peer.trusted else b""
+    head.forwarding = tuple(pair for pair in head.forwarding if pair[0] != _PREFIX)
     return [*head.passed, b"X-Forwarded-Prefix: %b%b\r\n" % (outer, action.strip_prefix)]
+
+
+def _outer_prefix(head: RequestHead) -> bytes:
+    """The prefix that a trusted proxy has cut off, without a slash at its end.
+
+    Empty if it is no plain path, or one of several: the proxy may have passed on what its client
+    wrote, and backends begin links with it.
+    """
+    values = [value.rstrip(b"/") for name, value in head.forwarding if name == _PREFIX]
+    prefix = values[0] if len(values) == 1 else b""
+    is_plain = _PLAIN_PREFIX.fullmatch(prefix) and not KEY_PATTERN.search(prefix)
+    return prefix if is_plain else b""
 
 
 def _with_token(
@@ -160,6 +169,8 @@ def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
     if forwarded:
         node = b'"[%b]"' % peer.name if b":" in peer.name else peer.name
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
+    if fields.pop(_PREFIX, None) and (prefix := _outer_prefix(head)):
+        lines.append(b"X-Forwarded-Prefix: " + prefix)
     for name in (b"x-real-ip", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-host"):
         fields.pop(name, None)
     lines += [name + b": " + b", ".join(values) for name, values in fields.items()]
