@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 from bench.faults import Figures
 from bench.gateways import CADDY, LATCHKEY, LATCHKEY_ALL, NGINX, NGINX_LUA, Gateway
@@ -17,6 +18,8 @@ from bench.modes import Memory, Samples
 from bench.routes import Matching
 from bench.streams import StreamSample, StreamSamples
 from bench.workers import Scaling
+
+AnySample = TypeVar("AnySample", Sample, StreamSample)
 
 _MIB = 1024 * 1024
 _KIB = 1024
@@ -74,43 +77,52 @@ class Verdict:
 
 
 def load_table(samples: Samples, gateways: Sequence[Gateway]) -> str:
-    """One line a gateway: medians over the rounds."""
-    head = ["", "CPU µs/request", "Latchkey's is", "requests/s", "p50 ms", "p99 ms", "RSS MiB"]
-    rows = [[*head, "core busy", "others", "look-ups/request"]]
-    for gateway in gateways:
-        rounds = samples[gateway.name]
-        rows.append(
-            [
-                gateway.title,
-                f"{_median(rounds, lambda s: s.cpu_us):.1f}",
-                _times(ratio(samples, gateway)),
-                f"{_median(rounds, lambda s: s.rate):,.0f}",
-                f"{_median(rounds, lambda s: s.p50_ms):.2f}",
-                f"{_median(rounds, lambda s: s.p99_ms):.2f}",
-                f"{_median(rounds, lambda s: s.rss / _MIB):.0f}",
-                f"{_median(rounds, lambda s: s.busy):.0%}",
-                f"{_median(rounds, lambda s: s.others):.0%}",
-                f"{_median(rounds, lambda s: s.lookups):.2f}",
-            ]
-        )
-    return _table(rows)
+    return _medians(
+        samples,
+        gateways,
+        [
+            ("CPU µs/request", ".1f", lambda sample: sample.cpu_us),
+            ("requests/s", ",.0f", lambda sample: sample.rate),
+            ("p50 ms", ".2f", lambda sample: sample.p50_ms),
+            ("p99 ms", ".2f", lambda sample: sample.p99_ms),
+            ("RSS MiB", ".0f", lambda sample: sample.rss / _MIB),
+            ("core busy", ".0%", lambda sample: sample.busy),
+            ("others", ".0%", lambda sample: sample.others),
+            ("look-ups/request", ".2f", lambda sample: sample.lookups),
+        ],
+    )
 
 
 def stream_table(samples: StreamSamples, gateways: Sequence[Gateway]) -> str:
-    """One line a gateway: medians over the rounds."""
-    rows = [["", "CPU µs/message", "Latchkey's is", "messages/s", "core busy", "others"]]
+    return _medians(
+        samples,
+        gateways,
+        [
+            ("CPU µs/message", ".2f", lambda sample: sample.cpu_us),
+            ("messages/s", ",.0f", lambda sample: sample.rate),
+            ("core busy", ".0%", lambda sample: sample.busy),
+            ("others", ".0%", lambda sample: sample.others),
+        ],
+    )
+
+
+def _medians(
+    samples: Mapping[str, Sequence[AnySample]],
+    gateways: Sequence[Gateway],
+    columns: Sequence[tuple[str, str, Callable[[AnySample], float]]],
+) -> str:
+    """One line a gateway: medians over the rounds, and the ratio behind the first column.
+
+    columns: the title, format and value of each
+    """
+    first, *others = [title for title, _, _ in columns]
+    rows = [["", first, "Latchkey's is", *others]]
     for gateway in gateways:
         rounds = samples[gateway.name]
-        rows.append(
-            [
-                gateway.title,
-                f"{median(sample.cpu_us for sample in rounds):.2f}",
-                _times(ratio(samples, gateway)),
-                f"{median(sample.rate for sample in rounds):,.0f}",
-                f"{median(sample.busy for sample in rounds):.0%}",
-                f"{median(sample.others for sample in rounds):.0%}",
-            ]
-        )
+        cost, *cells = [
+            format(median(value(sample) for sample in rounds), style) for _, style, value in columns
+        ]
+        rows.append([gateway.title, cost, _times(ratio(samples, gateway)), *cells])
     return _table(rows)
 
 
@@ -280,10 +292,6 @@ def ratio(
     if not ours or not theirs:
         return None
     return median(a.cpu_us / b.cpu_us for a, b in zip(ours, theirs, strict=True))
-
-
-def _median(rounds: Sequence[Sample], what: Callable[[Sample], float]) -> float:
-    return median(what(sample) for sample in rounds)
 
 
 def _percentile(values: Sequence[float], part: float) -> float:
