@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 import time
 
 import pytest
@@ -30,6 +31,7 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
         routes=[
             *({"path": f"/{name}/*", "upstream": "shop"} for name in warning),
             {"path": "/safe/*", "upstream": "shop", "tokens": "refuse"},
+            {"path": "/safe/watch/*", "upstream": "shop", "tokens": "refuse", "stream": True},
             {"path": "/captured/*", "upstream": "shop", "captures": "/token"},
             {
                 "path": "/sign-up",
@@ -263,20 +265,37 @@ def test_a_proxy_that_asks_is_refused(site: Gateway, key: str) -> None:
         assert status(send(site, key, line, *described)) == expected
 
 
-def test_an_event_stream_is_never_held_back(site: Gateway, shop: Upstream, key: str) -> None:
-    """An event comes as soon as it is there."""
-    event = b'data: {"a": 1}\n\n'
+@cases(
+    "kind",
+    {
+        "events": b"text/event-stream",
+        "lines": b"application/stream+json",
+        "calls": b"application/connect+json",
+        "a route of streams": b"application/json",
+    },
+)
+def test_an_event_stream_is_never_held_back(
+    site: Gateway, shop: Upstream, key: str, kind: bytes
+) -> None:
+    """An event comes as soon as it is there. A token behind it in JSON cuts the stream."""
+    event = b'{"a": 1}\n\n'
+    received = threading.Event()
 
     def stream(visit: Visit) -> None:
         visit.request()
-        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event)
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n\r\n%b" % (kind, event))
+        assert received.wait(HANG)
+        visit.send(json.dumps(WITH_TOKEN).encode() + b"\n\n")
+        visit.finish()
 
     shop.clear(stream)
     with Client(site.port) as client:
-        line = f"Authorization: Bearer {key}"
-        client.send(f"GET /safe/x HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n".encode())
+        path = "/safe/watch/x" if kind == b"application/json" else "/safe/x"
+        client.send(request(f"GET {path}", f"Authorization: Bearer {key}"))
         client.head()
         assert client.until(b"\n\n").endswith(event)
+        received.set()
+        assert (TOKEN.encode() in client.rest()) is (b"json" not in kind)
 
 
 def test_a_token_is_swapped_for_a_key(site: Gateway, login_upstream: Upstream, key: str) -> None:

@@ -84,13 +84,17 @@ class TokenWatch:
         self._tell = tell
         self._left: dict[bool, float] = {True: _MAX_SAFE, False: _MAX_OTHER}  # by: it was a GET
 
-    def inspection(self, request: RequestHead, response: ResponseHead) -> Inspection | None:
+    def inspection(
+        self, request: RequestHead, response: ResponseHead, *, streams: bool = False
+    ) -> Inspection | None:
         """What looks at the reply to a request. None if nothing does.
 
         Raises `TokenFound`.
+
+        streams: the reply is a stream, whatever its type
         """
         if self.refuses:
-            return _guard(response)
+            return _guard(response, streams=streams)
         is_json = _is_json(response.passed)
         self._left[request.method == b"GET"] -= 1 if is_json else _COST_OF_OTHERS
         self._update()
@@ -149,11 +153,14 @@ class _Sample:
 
 
 class _Guard:
-    """Holds a reply back until it is known that it holds no token."""
+    """Holds a reply back until it is known that it holds no token.
 
-    def __init__(self) -> None:
+    Of a stream, it holds back the end of a piece alone, where a token may have begun.
+    """
+
+    def __init__(self, *, streams: bool) -> None:
         self._held = b""
-        self._has_begun = False  # the client has the reply's beginning
+        self._has_begun = streams  # the client has the reply's beginning
 
     def passed(self, pieces: list[bytes]) -> list[bytes] | None:
         text = b"".join([self._held, *pieces])
@@ -175,7 +182,7 @@ class _Guard:
         return [text] if text else []
 
 
-def _guard(response: ResponseHead) -> _Guard | None:
+def _guard(response: ResponseHead, *, streams: bool) -> _Guard | None:
     """The guard of a reply; None if it is no JSON. Raises `TokenFound`."""
     if _holds_token(b"".join(response.passed)):
         raise TokenFound
@@ -183,7 +190,7 @@ def _guard(response: ResponseHead) -> _Guard | None:
         return None
     if _value(response.passed, b"content-encoding") not in ("", "identity"):
         raise TokenFound  # it was asked for without a coding (see `upstream_request`)
-    return _Guard()
+    return _Guard(streams=streams or response.is_event_stream)
 
 
 def _holds_token(text: bytes) -> bool:

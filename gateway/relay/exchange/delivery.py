@@ -231,7 +231,8 @@ class Delivery:
 
     def _inspect(self, watch: TokenWatch, response: ResponseHead) -> None:
         try:
-            self._inspection = watch.inspection(self.head, response)
+            streams = self._forward.route.action.streams
+            self._inspection = watch.inspection(self.head, response, streams=streams)
         except TokenFound:
             self._refuse_token()
 
