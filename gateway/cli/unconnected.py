@@ -37,7 +37,7 @@ def table_of(config: Config) -> RouteTable:
     uncounted: Any = SimpleNamespace(token_passed=lambda *_: None)
     unshared: Any = lambda *_: None  # noqa: E731
     pools = PoolBuilder(config, basis_of(config))
-    limits = LimitBuilder(config, None, unshared)
+    limits = LimitBuilder(config, unshared)
     routes = RouteBuilder(config, pools, connect, uncounted, limits)
     verify_endpoint = verify_endpoint_of(config, request_reader(config, INSTANCE))
     endpoints = dict.fromkeys(endpoint_paths(config), connect)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gateway.config.once import once
-from gateway.core.http import token_buckets, worker_counts
 
 if TYPE_CHECKING:
     from gateway.config.document import Where
@@ -40,19 +39,18 @@ def rate_limits(config: Config) -> dict[Where, RateLimit]:
     return found
 
 
-@once
-def concurrency_places(config: Config) -> dict[Where, int]:
-    """The places of all limits on requests in flight in config.yaml, numbered."""
-    places: list[Where] = [
-        ("routes", number, "concurrency", at)
-        for number, rule in enumerate(config.routes)
-        for at in range(len(rule.concurrency))
-    ]
-    return {where: number for number, where in enumerate(places)}
+def concurrency_places(config: Config) -> Iterator[Where]:
+    """The places of all limits on requests in flight in config.yaml."""
+    for number, rule in enumerate(config.routes):
+        for at in range(len(rule.concurrency)):
+            yield "routes", number, "concurrency", at
 
 
-def shared_bytes(config: Config) -> int:
-    """The size of the memory in which the workers of a gateway count together."""
-    tables = config.workers * len(concurrency_places(config)) if config.workers > 1 else 0
-    buckets = len(rate_limits(config)) * token_buckets.BYTES
-    return buckets + tables * worker_counts.TABLE_BYTES
+def kept_place(config: Config, where: Where) -> Where:
+    """The place of a limit, with the route itself in place of its number.
+
+    It stays the same when other routes come or go.
+    """
+    if where[0] != "routes":
+        return where
+    return "routes", config.routes[int(where[1])].same_route, *where[2:]

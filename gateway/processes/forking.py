@@ -110,8 +110,7 @@ class Forker:
             for worker in generation.workers.values():
                 worker.link.forget()
             if generation is not own:
-                if generation.limit_memory is not None:
-                    generation.limit_memory.release()
+                generation.limit_memory.release(own.limit_memory)
                 generation.listeners.close_others(listener.sock for listener in own.listeners.all())
 
     def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.config.limit_places import shared_bytes
 from gateway.core.http.addresses import Address, Entrance
 from gateway.processes.errors import StartError
 from gateway.processes.listeners import Listeners
@@ -22,6 +20,7 @@ from gateway.relay.client.certificates import (
     UnusableCertificate,
     all_certificates,
 )
+from gateway.relay.setup.limit_memory import LimitMemory
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -58,16 +57,17 @@ class Generation:
     replacements: Replacements = field(default_factory=Replacements)  # of workers that ended
     deadline: float = math.inf  # for all of them to serve, or to have ended (monotonic s)
     certificates: Mapping[Entrance, Certificates] = field(init=False)
-    limit_memory: memoryview | None = field(init=False)  # of limits; the workers share it
+    limit_memory: LimitMemory = field(init=False)  # which the workers share
+    before: InitVar[Generation | None] = None  # whose limits go on
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, before: Generation | None) -> None:
         """Raises `StartError` if a certificate cannot be used, and `OSError`."""
         try:
             self.certificates = all_certificates(self.config.listen)
         except UnusableCertificate as error:
             raise StartError(f"a certificate of listen cannot be used: {error}") from None
-        size = shared_bytes(self.config)
-        self.limit_memory = memoryview(mmap.mmap(-1, size)) if size else None
+        memory = None if before is None else before.limit_memory
+        self.limit_memory = LimitMemory.of(self.config, memory)
 
     def order(self, order: Order) -> None:
         """Send an order to all workers.

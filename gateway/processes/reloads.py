@@ -127,7 +127,7 @@ class Reloads:
         present = self.generations.present
         self.store.check_reload(present.config, config)
         url = present.store_url if config.store.url == "embedded" else config.store.url
-        generation = Generation(config, store_url=url)
+        generation = Generation(config, store_url=url, before=present)
         generation.listeners = present.listeners.extended(addresses(config), config.workers)
         return generation
 

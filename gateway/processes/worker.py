@@ -31,6 +31,7 @@ from gateway.relay.client import certificates
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
 from gateway.relay.setup.basis import basis_of
+from gateway.relay.setup.limit_memory import LimitMemory
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.relay import build_relay
 from gateway.relay.upstream.connection import UpstreamConnection
@@ -65,7 +66,7 @@ class Assignment:
     metrics: str  # the folder that all workers of a gateway share
     slot: int  # its slot in that folder
     link: WorkerEnd  # to the supervisor
-    limit_memory: memoryview | None = None  # in which the workers count limits together
+    limit_memory: LimitMemory | None = None  # in which the workers count limits together
 
 
 def main(assignment: Assignment) -> None:

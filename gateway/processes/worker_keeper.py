@@ -56,6 +56,7 @@ class WorkerKeeper:
         code: the exit code, or a signal's number with a minus sign
         """
         self.slots.left(worker.slot)
+        generation.limit_memory.forget_worker(worker.number)
         if generation is not self.generations.present:
             return
         reason = worker.link.reason

@@ -23,15 +23,6 @@ def test_each_worker_sees_what_the_others_hold(tables: list[memoryview]) -> None
     assert one.of_others("bob") == 1
 
 
-def test_a_replacement_begins_with_nothing(tables: list[memoryview]) -> None:
-    """The worker that had its table has ended, and its requests with it."""
-    one, two = WorkerCounts(tables, 0), WorkerCounts(tables, 1)
-    one.put("alice", 2)
-    assert two.of_others("alice") == 2
-    WorkerCounts(tables, 0)
-    assert two.of_others("alice") == 0
-
-
 def test_a_flood_of_keys_is_bounded(tables: list[memoryview]) -> None:
     """Keys beyond a table's size are counted by their own worker alone; places are free again."""
     one, two = WorkerCounts(tables, 0), WorkerCounts(tables, 1)

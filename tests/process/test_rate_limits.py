@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import Gateway, gateway
@@ -34,11 +35,18 @@ def both(
     folder = tmp_path_factory.mktemp("limits")
     sections: dict[str, Any] = {
         "upstreams": {"shop": upstream.url},
-        "rate_limits": {"shared": SHARED, "other": {**SHARED}, "own": "6/h"},
+        "rate_limits": {"shared": SHARED, "other": {**SHARED}, "own": "6/h", "changed": "6/h"},
         "routes": [
             {"path": "/shared/*", "upstream": "shop", "auth": "public", "limits": "shared"},
             {"path": "/other/*", "upstream": "shop", "auth": "public", "limits": "other"},
             {"path": "/own/*", "upstream": "shop", "auth": "public", "limits": "own"},
+            {"path": "/other/rate/*", "upstream": "shop", "auth": "public", "limits": "changed"},
+            {
+                "path": "/in/place/*",
+                "upstream": "shop",
+                "auth": "public",
+                "limits": {"rate": "6/h", "per": "route"},
+            },
             {
                 "path": "/held/*",
                 "upstream": "shop",
@@ -139,10 +147,21 @@ def test_a_store_that_is_away_refuses_no_request(
     eventually(lambda: status(get(both[1], "/shared/", "127.0.0.3")) == 200)
 
 
-def test_a_reload_starts_counts_anew(both: list[Gateway], shop: Upstream) -> None:
-    """The new workers have memory of their own."""
+def test_a_reload_keeps_the_counts_of_limits_that_stay(both: list[Gateway], shop: Upstream) -> None:
+    """Also of one in place whose route has another number then. A limit with another rate starts
+    anew.
+    """
     running = both[1]
-    while status(get(running, "/own/")) == 200:
-        pass
+    for path in ("/own/", "/other/rate/", "/in/place/"):
+        while status(get(running, path)) == 200:
+            pass
+    file = running.log.with_name("config.yaml")
+    config = yaml.safe_load(file.read_text())
+    config["rate_limits"]["changed"] = "7/h"
+    config["routes"].insert(0, {"path": "/new", "upstream": "shop", "auth": "public"})
+    file.write_text(yaml.safe_dump(config))
     reloaded(running)
-    eventually(lambda: status(get(running, "/own/")) == 200)
+    eventually(lambda: status(get(running, "/other/rate/")) == 200)
+    assert status(get(running, "/own/")) == 429
+    assert status(get(running, "/in/place/")) == 429
+    assert status(get(running, "/own/", "127.0.0.7")) == 200

@@ -41,7 +41,7 @@ ROUTES = {
 async def test_work_grows_with_the_number_of_routes(tmp_path: Path, kind: str) -> None:
     """Calls of functions, and not time: a list that is walked for each route would square them."""
     few, some, many = [written(tmp_path, kind, number) for number in (20, 120, 320)]
-    load(few)  # fills what is remembered for good
+    build(load(few))  # fills what is remembered for good
     base, first, second = [calls(partial(build, load(file))) for file in (few, some, many)]
     assert second - first < 2.2 * (first - base)
     base, first, second = [calls(partial(load_with_warnings, file)) for file in (few, some, many)]
@@ -58,7 +58,7 @@ def build(config: Config) -> None:
     def share(_name: str, _rate: Rate) -> SharedLimit:
         raise AssertionError("no limit is shared")
 
-    limits = LimitBuilder(config, None, share)
+    limits = LimitBuilder(config, share)
     routes = RouteBuilder(config, pools, connect, Metrics("", 0), limits)
     route_table(config, routes, {}, verify_endpoint_of(config, request_reader(config, "gateway")))
 

@@ -42,7 +42,7 @@ async def build(folder: Path) -> tuple[list[Route], PoolBuilder, Any]:
     def share(_name: str, _rate: Rate) -> SharedLimit:
         raise AssertionError("no limit is shared")
 
-    limits = LimitBuilder(config, None, share)
+    limits = LimitBuilder(config, share)
     routes = RouteBuilder(config, pools, connect, Metrics("", 0), limits)
     built = [routes.route(number, rule) for number, rule in enumerate(config.routes)]
     return [*built, routes.endpoint("/login", connect)], pools, basis.settings

@@ -27,15 +27,14 @@ class WorkerCounts:
     __slots__ = ("_others", "_own")
 
     def __init__(self, tables: Sequence[memoryview], own: int) -> None:
-        """Begin with nothing held: a worker with the same table may have ended.
+        """Use memory that all workers share.
 
-        tables: `TABLE_BYTES` for each worker, zero at first
+        tables: `TABLE_BYTES` for each worker, which are zero at first, and when it has ended
         own: the place of this worker's table
         """
-        tables[own][:] = bytes(TABLE_BYTES)
-        columns = [_Table(table) for table in tables]
-        self._own = columns.pop(own)
-        self._others = columns
+        found = [_Table(table) for table in tables]
+        self._own = found.pop(own)
+        self._others = found
 
     def of_others(self, key: str) -> int:
         """How much the other workers hold for a key."""

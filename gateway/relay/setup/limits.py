@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from gateway.config.limit_places import concurrency_places, rate_limits
-from gateway.core.http.token_buckets import BYTES, TokenBuckets
-from gateway.core.http.worker_counts import TABLE_BYTES, WorkerCounts
+from gateway.config.limit_places import rate_limits
+from gateway.core.http.token_buckets import TokenBuckets
+from gateway.core.http.worker_counts import WorkerCounts
 from gateway.relay.access.concurrency import Concurrency
 from gateway.relay.access.limits import RateLimit, RouteLimits
+from gateway.relay.setup.limit_memory import LimitMemory
 
 if TYPE_CHECKING:
     from gateway.config import limit_sections
@@ -27,24 +27,22 @@ class LimitBuilder:
     """Makes the limits of one configuration, and keeps them."""
 
     def __init__(
-        self, config: Config, memory: memoryview | None, share: Share, *, worker: int = 0
+        self, config: Config, share: Share, memory: LimitMemory | None = None, *, worker: int = 0
     ) -> None:
         """Make each limit once.
 
-        memory: `shared_bytes` that all workers share, zero at first; None if there is one worker
         share: makes the limits of this name and rate that count for all gateways
+        memory: what all workers share; None if there is one worker
         worker: the number of this worker
         """
         self.concurrency: list[Concurrency] = []  # all of them
         self._config = config
         self._worker = worker
-        found = rate_limits(config)
-        space = memory or memoryview(bytearray(BYTES * len(found)))
+        self._memory = LimitMemory.of(config) if memory is None else memory
         self._limits = {
-            where: _limit(where, limit, space[at * BYTES : (at + 1) * BYTES], share)
-            for at, (where, limit) in enumerate(found.items())
+            where: _limit(where, limit, self._memory.buckets(config, where, limit), share)
+            for where, limit in rate_limits(config).items()
         }
-        self._tables = space[BYTES * len(found) :]  # of the limits on requests in flight
 
     @property
     def limits(self) -> Iterable[RateLimit]:
@@ -58,7 +56,7 @@ class LimitBuilder:
         if rule.upstream is not None:
             upstream = self._config.upstreams[rule.upstream]
             limits += self._listed(("upstreams", rule.upstream, "limits"), upstream.limits)
-        return _of(_setting(where), limits)
+        return _of(rule.same_route, limits) if limits else None
 
     def of_endpoint(self, path: str) -> RouteLimits | None:
         """The limits of an endpoint: a path, or all paths below one."""
@@ -71,7 +69,7 @@ class LimitBuilder:
         where: Where = ("routes", number)
         made = tuple(
             Concurrency(
-                route=_setting(where),
+                route=rule.same_route,
                 setting=_setting((*where, "concurrency", at)),
                 per=limit.per,
                 max_requests=limit.max,
@@ -84,12 +82,8 @@ class LimitBuilder:
 
     def _worker_counts(self, where: Where) -> WorkerCounts | None:
         """What all workers count together for a limit; None if there is one worker."""
-        if not self._tables:
-            return None
-        first = concurrency_places(self._config)[where] * self._config.workers
-        bounds = [at * TABLE_BYTES for at in range(first, first + self._config.workers + 1)]
-        tables = [self._tables[begin:end] for begin, end in pairwise(bounds)]
-        return WorkerCounts(tables, self._worker)
+        tables = self._memory.tables(where)
+        return WorkerCounts(tables, self._worker) if tables else None
 
     def _listed(
         self, where: Where, listed: Iterable[str | limit_sections.RateLimit]
@@ -103,6 +97,7 @@ class LimitBuilder:
 
 
 def _of(route: str, limits: Iterable[RateLimit]) -> RouteLimits | None:
+    """`route` names the route in limits that count by it, also after a reload."""
     listed = tuple(dict.fromkeys(limits))
     return RouteLimits(route, listed) if listed else None
 

@@ -41,6 +41,7 @@ from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.relay.logouts.session_ender import SessionEnder
 from gateway.relay.loop.delay import DelayMeter
 from gateway.relay.server import Relay
+from gateway.relay.setup.limit_memory import LimitMemory
 from gateway.relay.setup.limits import LimitBuilder
 from gateway.relay.setup.pools import PoolBuilder
 from gateway.relay.setup.routes import RouteBuilder, security_fields, via_is_sent
@@ -69,7 +70,7 @@ def build_relay(
     metrics: Metrics,
     instance: str,
     worker: int = 0,
-    limit_memory: memoryview | None = None,
+    limit_memory: LimitMemory | None = None,
 ) -> Relay:
     """Build a relay from config.yaml, in the running event loop.
 
@@ -90,7 +91,7 @@ def build_relay(
     load = _load(config, clients)
     cookies = _trusted_cookies(config)
     records = Records(record_sinks)
-    limits = LimitBuilder(config, limit_memory, sessions.shared_limits.limit, worker=worker)
+    limits = LimitBuilder(config, sessions.shared_limits.limit, limit_memory, worker=worker)
     routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
         route_table(config, routes, endpoints, verify_endpoint),
