@@ -1,7 +1,9 @@
 """The life of one request: decide, pass on, answer, end (`gateway.relay.exchange.exchange`)."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -221,3 +223,22 @@ def test_what_a_session_holds_open_ends_with_it() -> None:
     assert (frames, tunnelled.client.written) == ([1008], b"")
     assert tunnelled.records[0].reason == "invalid_key"
     assert (tunnelled.records[0].bytes_in, tunnelled.records[0].bytes_out) == (2, 3)
+
+
+def test_an_ended_stream_leaves_nothing() -> None:
+    """Not for the garbage collector either, though its events refer to it."""
+    gc.disable()
+    try:
+        stream = life(passes)
+        exchange = stream.exchange
+        left: list[bool] = []
+        exchange.is_stream = True
+        exchange.events = SimpleNamespace(of=exchange, leave=lambda: left.append(True))  # type: ignore[assignment]
+        exchange.end(reusable=False)
+        assert left
+        ended = weakref.ref(exchange)
+        stream.pool.waiters.clear()
+        del stream, exchange
+        assert ended() is None
+    finally:
+        gc.enable()

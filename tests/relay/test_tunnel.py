@@ -1,6 +1,7 @@
 """Tunnels (`gateway.relay.exchange.tunnel`)."""
 
 import asyncio
+import gc
 import math
 import socket
 from collections.abc import AsyncIterator
@@ -131,3 +132,17 @@ async def test_connections_get_their_own_protocols_back() -> None:
         sides.client.close()
         await asyncio.sleep(0.05)
         assert "lost" in sides.connections[0].calls
+
+
+async def test_an_ended_tunnel_leaves_nothing() -> None:
+    """Not for the garbage collector either."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with opened() as sides:
+            sides.tunnel.end()
+            assert isinstance(sides.tunnel._client_end.reader.get_protocol(), Connection)
+        del sides
+        assert not [left for left in gc.get_objects() if type(left) is Tunnel]
+    finally:
+        gc.enable()

@@ -295,6 +295,7 @@ class Exchange:
                 load.shares.give_back(self.network, load.requests)
         elif self.events is not None:
             self.events.leave()
+            self.events = None  # it refers to this exchange: a cycle would wait for the collector
         if self.permits:
             concurrency.give_back(self.permits)
         if self.tunnel is not None:

@@ -136,6 +136,10 @@ class _End(StandIn):
         self._clock = clock
         self._frames = frames
 
+    def leave(self) -> None:
+        super().leave()
+        del self._tunnel  # a cycle would wait for the garbage collector
+
     def data_received(self, data: bytes) -> None:
         # Calls are spared: a WebSocket's messages are small, and this is all that each costs.
         size, frames = len(data), self._frames
