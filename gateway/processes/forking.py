@@ -90,7 +90,7 @@ class Forker:
             self._work(generation, number, slot, end)
             code = 0
         except BaseException as error:
-            if end.is_ready:
+            if end.has_served:
                 self.say(f"worker {number} failed: {_describe(error)}")
             else:
                 end.say_failed(f"worker {number} cannot serve: {_describe(error)}")

@@ -83,8 +83,16 @@ class Generation:
     @property
     def is_ready(self) -> bool:
         """Whether all its workers can serve."""
+        return self._all_have_reported(Report.READY)
+
+    @property
+    def serves(self) -> bool:
+        """Whether all its workers accept connections."""
+        return self._all_have_reported(Report.SERVES)
+
+    def _all_have_reported(self, report: Report) -> bool:
         return len(self.workers) == self.config.workers and all(
-            worker.link.is_ready for worker in self.workers.values()
+            worker.link.has_heard(report) for worker in self.workers.values()
         )
 
     @property
@@ -118,6 +126,14 @@ class Generation:
             worker.link.end_routes(gone)
         self.order(Order.RETIRE)
 
+    def abandon(self) -> None:
+        """End the workers, which will not take over; those that accept connections drain."""
+        listens = any(worker.listens for worker in self.workers.values())
+        drain = self.config.timeouts.drain if listens else 0.0
+        self.deadline = time.monotonic() + drain + GRACE_SECONDS
+        for worker in self.workers.values():
+            worker.link.order(Order.STOP if worker.listens else Order.END)
+
     def let_listen(self) -> None:
         """Let the workers that can serve listen."""
         for worker in self.workers.values():
@@ -126,10 +142,10 @@ class Generation:
                 worker.link.order(Order.LISTEN)
 
     def kill_hung(self) -> None:
-        """Kill the workers that have not become ready in `timeouts.start`."""
+        """Kill the workers that do not serve within `timeouts.start`."""
         for worker in self.workers.values():
             latest = worker.started + self.config.timeouts.start
-            if not worker.link.is_ready and time.monotonic() > latest:
+            if time.monotonic() > latest and not worker.link.has_heard(Report.SERVES):
                 os.kill(worker.pid, signal.SIGKILL)
 
     def kill_late(self) -> None:

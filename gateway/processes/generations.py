@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.processes.generation import Generation, Worker
-from gateway.processes.worker_link import Order, Report
+from gateway.processes.worker_link import Order
 
 # How many old generations may keep their tunnels, which may last for days. In older ones tunnels
 # end, and other requests get `timeouts.drain`. A worker takes 13 MiB.
@@ -43,12 +43,14 @@ class Generations:
             generation.order(order)
 
     def take_over(self) -> None:
-        """Let the next generation serve, and retire the present one. Raises `OSError` before."""
+        """Let the next generation, which accepts connections, replace the present one.
+
+        Raises `OSError` before.
+        """
         assert self.next is not None
         self.next.listeners.put_in_place()
         before, self.present, self.next = self.present, self.next, None
         self.present.deadline = math.inf
-        self.present.let_listen()
         for retired in (*self.retired, before):
             retired.retire(self.present)
         before.listeners.close(kept=self.present.listeners)
@@ -58,10 +60,8 @@ class Generations:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all present workers accept connections, and no retired one does."""
-        return all(
-            worker.link.has_heard(Report.SERVES) for worker in self.present.workers.values()
-        ) and not any(
+        """Whether no retired worker accepts connections any more."""
+        return not any(
             worker.accepts for generation in self.retired for worker in generation.workers.values()
         )
 
@@ -69,8 +69,7 @@ class Generations:
         """End the next generation, which cannot take over."""
         assert self.next is not None
         abandoned, self.next = self.next, None
-        abandoned.deadline = math.inf
-        abandoned.order(Order.END)
+        abandoned.abandon()
         abandoned.listeners.close(kept=self.present.listeners)
         self.retired.insert(0, abandoned)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
 
-# How long workers may take to begin to accept connections, and to cease; a turn of the loop.
+# How long old workers may take to cease to accept connections; a turn of the loop.
 _MAX_SETTLE_SECONDS = 5.0
 
 
@@ -132,15 +132,20 @@ class Reloads:
         return generation
 
     def _look_after_start(self, generation: Generation) -> None:
-        """Let a generation take over when all its workers can serve."""
-        if generation.is_ready:
+        """Let the workers listen when all can serve, and take over when all do.
+
+        Raises `OSError`.
+        """
+        if generation.serves:
             self.generations.take_over()
             self._settles_until = time.monotonic() + _MAX_SETTLE_SECONDS
         elif generation.is_late:
             self.fail(generation.why_late)
+        elif generation.is_ready:
+            generation.let_listen()
 
     def _look_after_settling(self) -> None:
-        """End the reload when the new workers accept connections, and the old ones none.
+        """End the reload when the old workers accept connections no more.
 
         A worker that hangs is not waited for.
         """

@@ -157,7 +157,7 @@ class Supervisor:
     def _look_after_first_start(self) -> None:
         """End the gateway if its first workers take longer than `timeouts.start`."""
         first = self._generations.present
-        if first.is_ready:
+        if first.serves:
             first.deadline = math.inf
             self._workers.has_served = True
             state = f"listening on {', '.join(map(describe, self.config.listen))}"

@@ -143,7 +143,7 @@ async def _serve(assignment: Assignment) -> None:
             await relay.start(assignment.public, assignment.certificates)
             for listener in assignment.admin:  # last: a ready worker must be reachable
                 await web.SockSite(health, listener, backlog=BACKLOG).start()
-            link.report(Report.SERVES)
+            link.say_serves()
             _log.info("worker %d serves", assignment.number)
         watching = asyncio.create_task(_watch(link, metrics, sessions, audit_log, sinks))
         await link.draining.wait()

@@ -120,12 +120,15 @@ class WorkerEnd:
     ended_routes: frozenset[int] = frozenset()  # rules whose tunnels and streams end
     is_retired: bool = False  # other workers have taken over
     is_orphan: bool = False  # the supervisor is gone
-    is_ready: bool = False
+    has_served: bool = False
     _drain_seconds: float = 0.0
 
     def say_ready(self) -> None:
-        self.is_ready = True
         self.report(Report.READY)
+
+    def say_serves(self) -> None:
+        self.has_served = True
+        self.report(Report.SERVES)
 
     def say_failed(self, reason: str) -> None:
         self.report(Report.FAILED, reason.encode(errors="replace")[:_MAX_REASON_BYTES])

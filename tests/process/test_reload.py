@@ -178,7 +178,7 @@ def test_a_new_worker_that_does_not_serve(
 
 def test_a_replacement_that_hangs(relay: Gateway) -> None:
     """A worker that takes the place of another has as long as others, and is killed then."""
-    change(relay, timeouts={**relay.config["timeouts"], "start": 1})
+    change(relay, timeouts={**relay.config["timeouts"], "start": 2})
     reloaded(relay)
     eventually(lambda: len(relay.workers()) == 1)
     assert any(is_killed(hung_replacement(relay)) for _ in range(5))
