@@ -46,4 +46,4 @@ class TimeLimit:
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_running:
-            raise TookTooLong
+            raise TookTooLong(f"ended after {self._seconds:g} s")

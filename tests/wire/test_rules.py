@@ -119,6 +119,8 @@ def test_a_rule_decides(gate: Gateway, shop: Upstream) -> None:
             answer = ask(gate.port, ask_about(line, items=items))
             assert status(answer) == 403, line
             assert b'"reason": "forbidden"' in answer
+    record = gate.records(path="/items/8", status=403)[0]
+    assert (record["reason"], record["cause"]) == ("forbidden", "rules.py:may_edit")
 
 
 def test_what_a_rule_sees(gate: Gateway, shop: Upstream) -> None:

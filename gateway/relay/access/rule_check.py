@@ -23,15 +23,15 @@ _PORT = re.compile(r":[0-9]*\Z")
 def check(
     rules: tuple[Rule, ...], head: RequestHead, route: Route, session: Session, peer: Peer
 ) -> None:
-    """Raises `Refused` if a rule says no, or fails."""
+    """Raises `Refused` if a rule says no, or fails; the access log names it."""
     request = _request(head, route, session, peer)
     for rule in rules:
         try:
             may_pass = rule.allows(request)
         except RuleFailed:
-            raise Refused(refusals.RULE_FAILED) from None
+            raise Refused(refusals.RULE_FAILED, cause=rule.source.label) from None
         if not may_pass:
-            raise Refused(refusals.FORBIDDEN)
+            raise Refused(refusals.FORBIDDEN, cause=rule.source.label)
 
 
 def _request(head: RequestHead, route: Route, session: Session, peer: Peer) -> Request:
