@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
-import struct
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
 from gateway.core.http.refusals import Refusal
 from gateway.observe.access_record import refused_record
 from gateway.relay.answers import own_answers
+from gateway.relay.client.closing import Closing
 from gateway.relay.exchange import deciding
 from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.repeated_fields import RepeatedFields
-from gateway.relay.loop.deadlines import untaken
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
@@ -30,15 +28,8 @@ if TYPE_CHECKING:
     from gateway.relay.exchange.context import Context
     from gateway.relay.exchange.upload import Upload
 
-# How much a client may still send after its last answer. It is read and dropped: a socket that is
-# closed with unread bytes sends a reset, which destroys the answer on its way (RFC 9112 §9.6). The
-# empty line that old clients send behind a body is enough for that.
-_MAX_LINGERED_BYTES = 1024 * 1024
-
 # How many pipelined requests of one client are answered in a turn of the loop: about 2 ms of work.
 _MAX_REQUESTS_AT_ONCE = 64
-
-_RESET = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
@@ -46,9 +37,9 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_clients",
+        "_closing",
         "_context",
         "_is_introduced",
-        "_lingered",
         "_paused",
         "_pumping",
         "_repeated_fields",
@@ -83,7 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._pumping = False
         self._repeated_fields = RepeatedFields()
-        self._lingered = -1  # bytes dropped since the connection began to close; -1 before that
+        self._closing: Closing | None = None  # once no further request is read
 
     # What the event loop calls.
 
@@ -100,14 +91,14 @@ class ClientConnection(asyncio.Protocol):
         self._clients.add(self)
         if shares.counts:
             shares.take(self.peer.own_network)
-        if self._lingered < 0:
+        if self._closing is None:
             self.deadline = context.clock.now + context.settings.head
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
         if exchange is None:
-            if self._lingered >= 0:
-                self._throw_away(len(data))
+            if self._closing is not None:
+                self._closing.drop(len(data))
                 return
             self.buffer = self.buffer + data if self.buffer else data
             self._pump()
@@ -141,6 +132,7 @@ class ClientConnection(asyncio.Protocol):
         self.blocked = False
         if self.exchange is not None:
             self.exchange.client_gone()
+        self._closing = None  # a cycle would wait for the collector
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -154,8 +146,8 @@ class ClientConnection(asyncio.Protocol):
             self._upload.resume_answer()
         if self.exchange is not None:
             return
-        if self._lingered >= 0:
-            self._await_end()
+        if self._closing is not None:
+            self._closing.await_end()
         else:
             self._pump()
 
@@ -164,13 +156,12 @@ class ClientConnection(asyncio.Protocol):
 
         The client has run out of time, or does not read.
         """
-        exchange = self.exchange
-        if self._ends_tls and not self.blocked:
-            self._end_tls()
-        elif self.blocked or (self._lingered >= 0 and self._has_unsent):
+        exchange, transport = self.exchange, self.transport
+        assert transport is not None
+        if self._closing is not None or transport.is_closing():
+            self._end().expire()
+        elif self.blocked:
             self.cut(reset=True)
-        elif self._lingered >= 0:
-            self.close()  # bytes in the socket's buffer are still sent
         elif exchange is not None:
             exchange.fail(refusals.BODY_TIMEOUT)
         elif self.buffer:
@@ -246,38 +237,6 @@ class ClientConnection(asyncio.Protocol):
         elif self._paused:
             self.update_reading()
 
-    def close(self) -> None:
-        """Close when all written bytes have left.
-
-        `limits.min_rate` gives the time for that.
-        """
-        self._lingered = max(self._lingered, 0)
-        self._context.write_batch.flush()
-        transport = self.transport
-        if transport is None or transport.is_closing():
-            return
-        if transport.can_write_eof():
-            settings, now = self._context.settings, self._context.clock.now
-            unsent = transport.get_write_buffer_size()
-            self.deadline = now + settings.write + unsent * settings.seconds_per_byte
-        else:
-            self._await_end()
-        transport.close()
-
-    def cut(self, *, reset: bool) -> None:
-        """Close at once. A `reset` shows the client that the body is not whole."""
-        transport = self.transport
-        assert transport is not None
-        if not reset:
-            self.close()
-            return
-        self._lingered = max(self._lingered, 0)
-        self._context.write_batch.flush()
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
-
     # How requests are found.
 
     def _pump(self) -> None:
@@ -290,7 +249,9 @@ class ClientConnection(asyncio.Protocol):
         self._pumping = True
         try:
             started = 0
-            while self.buffer and self.exchange is None and self._lingered < 0 and not self.blocked:
+            while (
+                self.buffer and self.exchange is None and self._closing is None and not self.blocked
+            ):
                 if not self._next_request():
                     break
                 started += 1
@@ -361,57 +322,29 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.close()
 
-    # How a connection ends while the client may still be sending.
+    # How the connection ends.
 
     def _linger(self) -> None:
-        """Stop writing, and drop what the client still sends.
-
-        It does so for `timeouts.linger` seconds.
-        """
-        assert self.transport is not None
-        self._lingered = 0
+        """Answer no more, and read on for a while, so that the last answer arrives."""
         self.buffer = b""
-        if self.transport.is_closing():
-            return
-        self._context.write_batch.flush()
-        if not self.transport.can_write_eof():  # TLS, which ends in both directions at once
-            self.close()
-            return
-        self._await_end()
-        self.transport.write_eof()
-        if self._paused:
+        self._end().linger()
+        if self._paused and self.transport is not None and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()
 
-    def _await_end(self) -> None:
-        """Set the deadline for the client to close.
+    def close(self) -> None:
+        """Close when all written bytes have left."""
+        self._end().close()
 
-        It starts when all written bytes have left.
-        """
-        settings = self._context.settings
-        limit = settings.write if self._has_unsent else settings.linger
-        self.deadline = math.inf if self.blocked else self._context.clock.now + limit
-
-    @property
-    def _ends_tls(self) -> bool:
-        """Whether the client has yet to take the last bytes, and to end TLS on its side."""
-        transport = self.transport
-        return transport is not None and transport.is_closing() and not transport.can_write_eof()
-
-    def _end_tls(self) -> None:
-        """Close, unless the client is still taking bytes: then it is as slow as it may be."""
-        assert self.transport is not None
-        if untaken(self.transport) > 0:
-            self.blocked = True
+    def cut(self, *, reset: bool) -> None:
+        """Close at once. A `reset` shows the client that the body is not whole."""
+        if reset:
+            self._end().reset()
         else:
-            self.transport.abort()
+            self.close()
 
-    @property
-    def _has_unsent(self) -> bool:
-        assert self.transport is not None
-        return self.transport.get_write_buffer_size() > 0
-
-    def _throw_away(self, size: int) -> None:
-        self._lingered += size
-        if self._lingered > _MAX_LINGERED_BYTES:
-            self.cut(reset=True)
+    def _end(self) -> Closing:
+        """Begin no further request."""
+        if self._closing is None:
+            self._closing = Closing(self, self._context)
+        return self._closing
