@@ -1,7 +1,11 @@
 """Compressed answers on the wire."""
 
+import base64
 import gzip
 import json
+import os
+import socket
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -97,7 +101,14 @@ def test_the_plain_form_varies_too(gate: Gateway, shop: Upstream, takes: str | N
         ("/a", answer("Content-Encoding: gzip", body=gzip.compress(TEXT))),
         ("/a", answer("Content-Range: bytes 0-9/99", code=206)),
         ("/a", answer("Cache-Control: public, no-transform")),
+        ("/a", answer("Cache-Control: public", "Cache-Control: No-Transform")),
+        ("/a", answer("Content-Encoding: identity")),
         ("/a", answer("Content-Digest: sha-256=:AAAA:")),
+        ("/a", answer("Repr-Digest: sha-256=:AAAA:")),
+        ("/a", answer("Digest: sha-256=AAAA")),
+        ("/a", answer("content-md5: AAAA")),
+        ("/a", answer("Signature: a=:AAAA:")),
+        ("/a", answer("Trailer: X-Sum, Content-Digest")),
         ("/a", answer(type_="image/png")),
         ("/a", answer(body=b"x" * 100)),
         ("/a", answer(type_="")),
@@ -110,8 +121,52 @@ def test_what_stays_as_it_is(gate: Gateway, shop: Upstream, path: str, sent: byt
     shop.clear(always(sent))
     fields, body = got(gate, request(path))
     assert body == sent.partition(b"\r\n\r\n")[2]
-    assert fields.get("Content-Encoding") == ("gzip" if b"Content-Encoding" in sent else None)
+    assert fields.get("Content-Encoding") == fields_by_name(sent).get("Content-Encoding")
     assert "Vary" not in fields
+
+
+def test_a_client_that_wants_no_changes(gate: Gateway, shop: Upstream) -> None:
+    """RFC 9111 §5.2.1.6: its no-transform goes for the gateway too, and is no reason to vary less."""
+    shop.clear(always(answer('ETag: "v1"')))
+    asked = request().replace(b"\r\n\r\n", b"\r\nCache-Control: max-age=0, No-Transform\r\n\r\n")
+    fields, body = got(gate, asked)
+    assert (body, fields["ETag"], fields["Vary"]) == (TEXT, '"v1"', "Accept-Encoding")
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        ('W/"v1"', 'W/"v1"'),
+        ('"v0", W/"v1"', 'W/"v1"'),
+        ('"v1"', '"v1"'),
+        ('W/"v"', '"v1"'),
+        ("*", '"v1"'),
+    ],
+)
+def test_a_304_has_the_tag_that_the_client_knows(
+    gate: Gateway, shop: Upstream, known: str, shown: str
+) -> None:
+    """A cache with the weak tag of an encoded answer finds it (RFC 9111 §4.3.4); upstreams get the
+    client's tags as they came, and compare them weakly (RFC 9110 §13.1.2).
+    """
+    shop.clear(always(b'HTTP/1.1 304 Not Modified\r\neTag: "v1"\r\nVary: Origin\r\n\r\n'))
+    fields = f"If-None-Match: {known}\r\nConnection: close"
+    found = ask(gate.port, request().replace(b"\r\n\r\n", f"\r\n{fields}\r\n\r\n".encode()))
+    assert {name.lower(): value for name, value in fields_by_name(found).items()}["etag"] == shown
+    assert f"If-None-Match: {known}\r\n".encode() in shop.got
+
+
+def test_trailers_of_an_encoded_body(gate: Gateway, shop: Upstream) -> None:
+    """They pass, but for those that vouch for the plain body."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"X-Sum: 5\r\nrepr-digest: sha-256=:AAAA:\r\nContent-MD5: AAAA\r\n"
+    shop.clear(always(head + b"5\r\nhello\r\n0\r\n" + trailers + b"\r\n"))
+    asked = request(takes="gzip").replace(
+        b"\r\n\r\n", b"\r\nConnection: close, TE\r\nTE: trailers\r\n\r\n"
+    )
+    found = ask(gate.port, asked)
+    assert b"Content-Encoding: gzip\r\n" in found
+    assert found.endswith(b"\r\n0\r\nX-Sum: 5\r\n\r\n")
 
 
 def test_a_type_and_a_size_of_its_own(gate: Gateway, shop: Upstream) -> None:
@@ -194,12 +249,39 @@ def test_tokens_are_found_before(gate: Gateway, shop: Upstream) -> None:
 
 
 def test_a_large_body_whose_reader_is_slow(gate: Gateway, shop: Upstream) -> None:
-    """It arrives whole, and no more of it waits in the gateway than of a plain one."""
+    """Of an endless body, no more is read than the client takes; another one arrives whole."""
+    sent: list[int] = []
+    noise = base64.b64encode(os.urandom(2**18))  # takes three quarters, encoded
+
+    def endless(visit: Visit) -> None:
+        visit.request()
+        visit.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+        while True:
+            visit.send(noise)
+            sent.append(len(noise))
+
+    shop.clear(endless)
+    with Client(gate.port) as client:
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(request(takes="br"))
+        client.head()
+        shop.wait(lambda: has_stopped(sent))
+        assert sum(sent) < 64 * 2**20  # the kernel's buffers hold some of it
+        with Client(gate.port) as other:  # has its turns
+            other.send(request(takes="gzip"))
+            assert status(other.head()) == 200
     body = TEXT * 400
     shop.clear(always(answer(body=body)))
     fields, got_body = got(gate, request(takes="br"))
     assert fields["Content-Encoding"] == "br"
     assert brotli.decompress(got_body) == body
+
+
+def has_stopped(sent: list[int]) -> bool:
+    """Whether a writer that has begun has written nothing for a moment."""
+    before = len(sent)
+    time.sleep(0.3)
+    return before == len(sent) > 0
 
 
 def test_a_cut_body_is_not_ended_as_if_whole(gate: Gateway, shop: Upstream) -> None:

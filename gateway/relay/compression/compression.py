@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 _VARY = b"Vary: Accept-Encoding\r\n"
 _ALSO_VARIES = re.compile(rb"[:,]\s*(?:\*|accept-encoding)\s*[,\r]", re.IGNORECASE)
 
-# An answer that is a part, or has been encoded, or whose bytes are vouched for, stays as it is
-# (RFC 9110 §15.3.7, §8.4, RFC 9530); and so does one that must not change (RFC 9111 §5.2.2.6).
+# Fields that vouch for the bytes or for other fields (RFC 9530, RFC 9421, RFC 1864).
+_VOUCHING = rb"(?:content-digest|repr-digest|digest|content-md5|signature)"
+
+# An answer that is a part, has been encoded, or is vouched for, stays as it is (RFC 9110 §15.3.7,
+# §8.4); and so does one that must not change (RFC 9111 §5.2.2.6).
 _KEPT = re.compile(
-    rb"^(?:content-range|content-encoding|content-digest|repr-digest|digest|content-md5):"
-    rb"|^cache-control:.*no-transform",
+    rb"^(?:content-range|content-encoding|%b):|^cache-control:.*no-transform|^trailer:.*%b"
+    % (_VOUCHING, _VOUCHING),
     re.MULTILINE | re.IGNORECASE,
 )
+_VOUCHES = re.compile(_VOUCHING, re.IGNORECASE)
 _TYPE = re.compile(rb"^content-type:[ \t]*([^ \t;\r]+)", re.MULTILINE | re.IGNORECASE)
-_STRONG_TAG = re.compile(rb"(?i:etag):[ \t]*\"")
+_STRONG_TAG = re.compile(rb'(?i:etag):[ \t]*("[^"]*")')
 _RANGES = b"accept-ranges:"
 
 # Statuses whose answers have no body, or a part of one.
@@ -69,12 +73,12 @@ class Compression:
         with_body: whether a body follows
         """
         if response.status == _NOT_MODIFIED:
-            return _varying(response), None
+            return _not_modified(response, request), None
         if not self._fits(response):
             return response, None
         shown = _varying(response)
         coding = None
-        if with_body and not request.old:
+        if with_body and not request.old and not _forbids_changes(request):
             coding = content_codings.chosen(request.passed_list(b"accept-encoding"), self.codings)
         encoder = None if coding is None else encoder_of(coding)
         if coding is None or encoder is None:
@@ -94,6 +98,30 @@ class Compression:
             return False
         kind = found[1].lower()
         return kind in self.types or kind.partition(b"/")[0] + b"/*" in self.types
+
+
+def unvouched(trailers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The trailers (line, name) of an encoded body, without those that vouch for the plain one."""
+    return [(line, name) for line, name in trailers if _VOUCHES.fullmatch(name) is None]
+
+
+def _forbids_changes(request: RequestHead) -> bool:
+    """Whether the client asks for the bytes as they are (RFC 9111 §5.2.1.6)."""
+    return "no-transform" in (request.passed_list(b"cache-control") or "").lower()
+
+
+def _not_modified(response: ResponseHead, request: RequestHead) -> ResponseHead:
+    """A 304 with the tag by which the client knows the answer.
+
+    With a strong tag, a cache finds no stored answer that has a weak one (RFC 9111 §4.3.4).
+    """
+    known = (request.passed_list(b"if-none-match") or "").encode("latin-1")
+    shown = copy.copy(_varying(response))
+    shown.passed = [
+        _weak(line) if (tag := _STRONG_TAG.match(line)) and b"W/" + tag[1] in known else line
+        for line in shown.passed
+    ]
+    return shown
 
 
 def _varying(response: ResponseHead) -> ResponseHead:

@@ -18,6 +18,7 @@ from gateway.relay.access.field_changes import trailing
 from gateway.relay.access.token_watch import Inspection, TokenFound, TokenWatch
 from gateway.relay.answers import framing, heads, response_shape
 from gateway.relay.answers.framing import CHUNKED, CLOSE, DROPPED, LENGTH
+from gateway.relay.compression.compression import unvouched
 from gateway.relay.compression.encoders import Encoder
 from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.exchange_side import ExchangeSide
@@ -177,6 +178,7 @@ class Delivery:
             self._release()
         if self._encoder is not None:
             self._finish_encoding(self._encoder)
+            trailers = unvouched(trailers)
         if self._framing is CHUNKED:
             may_trail = None
             if self.head.trailers:
