@@ -66,7 +66,7 @@ def _clashes(config: Config, document: Document) -> Iterator[Problem]:
         places = [known.setdefault((host, pattern), []) for host in route.host or ("",)]
         for before in sorted({before for beside in places for before in beside}):
             other = config.routes[before]
-            if _share_a_method(route, other) and _clash_in_conditions(route, other):
+            if _clash_in_conditions(route, other) and _share_a_method(route, other):
                 yield _clash(document, at, before, "matches the same requests as")
             elif route.bare != other.bare:
                 yield _clash(document, at, before, "must have the same bare as")
@@ -103,6 +103,10 @@ def _clash(document: Document, at: int, before: int, what: str) -> Problem:
 
 
 def _share_a_method(one: RouteOptions, other: RouteOptions) -> bool:
+    if conditions_of(one) != conditions_of(other):
+        # Of these two no method is the fallback, and HEAD goes with GET in each.
+        mine, theirs = ({*with_head(route.methods or ())} for route in (one, other))
+        return not mine or not theirs or not mine.isdisjoint(theirs)
     if one.methods is None or other.methods is None:
         # A route for every method is the fallback of routes that name methods.
         return one.methods is None and other.methods is None

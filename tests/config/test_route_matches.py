@@ -53,6 +53,11 @@ def test_bad_matches(tmp_path: Path, route: str, message: str) -> None:
         ("path: /x, headers: {X-A: true}", "path: /x, query: {b: true}"),
         ("path: /x, headers: {X-A: '1'}", "path: /x, headers: {x-a: 1}"),
         ("path: '/*.css', methods: [GET, PUT]", "path: '/*.css', methods: [PUT]"),
+        ("path: /x, headers: {A: '1'}, methods: GET", "path: /x, query: {b: '1'}"),
+        (
+            "path: /x, headers: {A: true}, methods: GET",
+            "path: /x, headers: {B: true}, methods: HEAD",
+        ),
     ],
 )
 def test_routes_that_clash(tmp_path: Path, one: str, other: str) -> None:
@@ -71,6 +76,8 @@ def test_routes_that_clash(tmp_path: Path, one: str, other: str) -> None:
         ("path: /x, headers: {X-A: true}", "path: /x, headers: {X-A: false}"),
         ("path: /x, headers: {X-A: true}", "path: /x, headers: {X-A: '1'}"),
         ("path: /x, methods: GET", "path: /x, methods: POST"),
+        ("path: /x, methods: GET", "path: /x, methods: HEAD"),
+        ("path: /x, headers: {A: '1'}, methods: GET", "path: /x, query: {b: '1'}, methods: PUT"),
     ],
 )
 def test_routes_that_do_not_clash(tmp_path: Path, one: str, other: str) -> None:
