@@ -83,14 +83,14 @@ def named(folder: Path, *names: str, days: float = 0) -> dict[str, str]:
     return {"cert_file": str(file), "key_file": str(file)}
 
 
-def certificates(folder: Path) -> Certificates:
-    """An authority with a server and a client."""
+def certificates(folder: Path, *, days: float = 0) -> Certificates:
+    """An authority with a server and a client; `days` as for `named`."""
     folder.mkdir(parents=True, exist_ok=True)
     authority = ec.generate_private_key(ec.SECP256R1())
     made: dict[str, Path] = {}
     for name in ("ca", "server", "client"):
         key = authority if name == "ca" else ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(name, key, "ca", authority, ca=name == "ca")
+        certificate = _certificate(name, key, "ca", authority, ca=name == "ca", days=days)
         made[name] = folder / f"{name}.pem"
         made[name].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         made[f"{name}_key"] = folder / f"{name}.key"

@@ -41,11 +41,15 @@ def site(start: Start) -> Iterator[Site]:
             "127.0.0.3": opened.enter_context(Upstream(host="127.0.0.3", port=port)),
             "::1": opened.enter_context(Upstream(host="::1", port=port)),
         }
-        dns.names = {"shop.test": ["127.0.0.2"], "both.test": ["127.0.0.2", "127.0.0.3", "::1"]}
+        dns.names = {
+            "shop.test": ["127.0.0.2"],
+            "both.test": ["127.0.0.2", "127.0.0.3", "::1"],
+            "six.test": ["::1"],
+        }
         resolve = {"every": "200ms", "resolver": dns.address}
         upstreams = {
             name: {"servers": f"http://{name}.test:{port}", "resolve": resolve}
-            for name in ("shop", "both")
+            for name in ("shop", "both", "six", "late")
         }
         routes = [{"path": f"/{name}/*", "upstream": name, "auth": "public"} for name in upstreams]
         login = {"kind": "backend", "path": "/login", "upstream": "shop"}
@@ -106,6 +110,21 @@ def test_all_addresses_are_servers(site: Site) -> None:
 
         eventually(has_seen_all)
         assert seen == {address.encode() for address in site.servers}
+
+
+def test_a_name_may_have_ipv6_addresses_alone(site: Site) -> None:
+    with Client(site.gateway.port) as client:
+        assert site.asked(client, b"six") == b"::1"
+
+
+def test_a_request_waits_for_an_address(site: Site) -> None:
+    """Of a name that has none when the gateway starts, as of a container that is to come."""
+    with Client(site.gateway.port) as client:
+        client.send(GET % b"late")
+        queries = site.dns.queries
+        eventually(lambda: site.dns.queries > queries + 8)
+        site.dns.names["late.test"] = ["127.0.0.3"]
+        assert client.answer()[2] == b"127.0.0.3"
 
 
 def test_the_last_answer_stays_while_a_name_cannot_be_resolved(site: Site) -> None:

@@ -1,10 +1,14 @@
 """Servers by weight and by key, health checks, ejection by choice, retry budgets, breakers."""
 
+import http.server
 import re
+import socketserver
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +50,28 @@ class Server(Upstream):
             )
 
 
+class OnSocket(socketserver.ThreadingUnixStreamServer):
+    """A server on a unix socket, which answers 204 to anything."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        """Answers one connection."""
+
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), self.Handler)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
 @dataclass
 class Site:
     """A gateway before two servers, under many upstreams."""
@@ -53,6 +79,7 @@ class Site:
     gateway: Gateway
     one: Server
     other: Server
+    on_socket: OnSocket
 
     def reset(self) -> None:
         self.one.reset()
@@ -75,6 +102,7 @@ class Site:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Site]:
     one, other, gone = Server(), Server(), free_port()
+    on_socket = OnSocket(path := tmp_path_factory.mktemp("socket") / "app.sock")
     pair = [one.url, other.url]
     check = {"path": "/healthz", "interval": "500ms", "unhealthy_after": 2, "healthy_after": 1}
     upstreams = {
@@ -87,6 +115,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
         "address": {"servers": pair, "balance": {"sticky": "session"}},
         "checked": {"servers": pair, "health": check},
         "alone": {"servers": [one.url], "health": check},
+        "socket": {"servers": [f"unix:{path}"], "health": check},
         "ejecting": {
             "servers": pair,
             "balance": "round_robin",
@@ -121,8 +150,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
         upstreams=upstreams,
         routes=routes,
         login=logins,
+        guessing="off",
     ) as started:
-        yield Site(started, one, other)
+        yield Site(started, one, other, on_socket)
     one.stop()
     other.stop()
 
@@ -192,6 +222,15 @@ def test_no_healthy_server(site: Site) -> None:
     assert b"upstream alone" in answer
     site.one.health = b"200 OK"
     eventually(lambda: site.ask("/alone/")[0] == 200)
+
+
+def test_a_server_on_a_unix_socket_is_asked(site: Site) -> None:
+    """Once it is gone, requests are 503 at once, and not after `timeouts.connect`."""
+    checks = 'latchkey_upstream_health_checks_total{result="ok",upstream="socket"}'
+    eventually(lambda: site.gateway.metrics().get(checks, 0) > 0)
+    assert site.ask("/socket/")[0] == 204
+    site.on_socket.stop()
+    eventually(lambda: b'"reason": "upstream_down"' in site.ask("/socket/")[1])
 
 
 def test_an_answer_of_choice_ejects(site: Site) -> None:

@@ -63,9 +63,9 @@ class Site:
     server: TlsServer
     folder: Path  # with the files that the gateway reads
 
-    def answer(self) -> tuple[int, bytes]:
+    def answer(self, path: bytes = b"/api/") -> tuple[int, bytes]:
         with Client(self.gateway.port) as client:
-            client.send(b"GET /api/ HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            client.send(b"GET %b HTTP/1.1\r\nHost: a.example\r\n\r\n" % path)
             code, _, body = client.answer()
             return code, body
 
@@ -81,9 +81,19 @@ def site(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         "cert_file": str(files.client),
         "key_file": str(files.client_key),
     }
+    url = f"https://127.0.0.1:{server.port}"
+    health = {"path": "/up", "interval": "500ms", "timeout": "2s", "status": 403}
+    anonymous = {"ca_file": tls["ca_file"], "server_name": tls["server_name"]}
     started = start(
-        upstreams={"api": {"servers": f"https://127.0.0.1:{server.port}", "tls": tls}},
-        routes=[{"path": "/api/*", "upstream": "api", "auth": "public"}],
+        upstreams={
+            "api": {"servers": url, "tls": tls},
+            "checked": {"servers": url, "tls": tls, "health": health},
+            "anonymous": {"servers": url, "tls": anonymous, "health": health},
+        },
+        routes=[
+            {"path": f"/{name}/*", "upstream": name, "auth": "public"}
+            for name in ("api", "checked", "anonymous")
+        ],
         login={"kind": "backend", "path": "/login", "upstream": "api"},
         timeouts={"connect": "500ms"},
     )
@@ -104,6 +114,34 @@ def test_the_gateways_own_calls_use_the_same_settings(site: Site) -> None:
     assert status(answer) == 403
 
 
+def test_health_checks_use_the_same_settings(site: Site) -> None:
+    """Without the client certificate, the server is unhealthy: its requests would fail as well."""
+    eventually(lambda: b'"upstream_down"' in site.answer(b"/anonymous/")[1])
+    checks = 'latchkey_upstream_health_checks_total{result="%s",upstream="checked"}'
+    eventually(lambda: site.gateway.metrics().get(checks % "ok", 0) > 0)
+    assert site.gateway.metrics().get(checks % "failed", 0) == 0
+    assert site.answer(b"/checked/") == (403, b"server.internal")
+
+
+def test_a_certificate_that_has_expired(site: Site, tmp_path: Path) -> None:
+    """Requests fail, the log says why, and all is well once the server has a new one."""
+    expired, good = certificates(tmp_path, days=-2), site.server.context
+    used = site.folder / "ca.pem"
+    authority = used.read_text()
+    used.write_text(expired.ca.read_text())
+    site.server.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    site.server.context.load_cert_chain(expired.server, expired.server_key)
+
+    def has_failed() -> bool:
+        assert site.answer()[0] == 502
+        return "TLS: certificate has expired" in site.gateway.log.read_text()
+
+    eventually(has_failed)
+    site.server.context = good
+    used.write_text(authority)
+    eventually(lambda: site.answer() == (403, b"server.internal"))
+
+
 def test_files_that_change_are_used_by_new_connections(site: Site, tmp_path: Path) -> None:
     """Files that cannot be used change nothing, and the log warns."""
     certificates(tmp_path / "new")
@@ -112,7 +150,7 @@ def test_files_that_change_are_used_by_new_connections(site: Site, tmp_path: Pat
 
     def has_warned() -> bool:
         assert site.answer()[0] == 403
-        return "cannot be used, the old ones stay" in log.read_text()
+        return "upstream api: the files of its tls cannot be used" in log.read_text()
 
     eventually(has_warned)
     for file in (tmp_path / "new").iterdir():
