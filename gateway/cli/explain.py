@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,7 @@ async def _explain(config: Config, document: Document, data: bytes, *, scheme: s
         _print_losers(config, document, table, head, refused.refusal)
         return EXIT_FAILED
     _print_winner(config, document, head, winner)
+    _print_limits(winner)
     _print_losers(config, document, table, head, winner)
     return _print_outcome(config, winner, head, peer)
 
@@ -119,8 +121,17 @@ def _print_winner(config: Config, document: Document, head: RequestHead, winner:
     for name in ("claims", "require"):
         asked = rule.model_dump(mode="json", include={name}, exclude_unset=True).get(name)
         if asked:
-            print(f"    {name}: {asked}")
+            print(f"    {name}: {json.dumps(asked, ensure_ascii=False)}")
     print(f"  upstream: {rule.upstream or 'none'}")
+
+
+def _print_limits(winner: Route) -> None:
+    """Print the settings that limit how many requests pass."""
+    limits = winner.action.limits
+    settings = [] if limits is None else [limit.setting for limit in limits.limits]
+    settings += [limit.setting for limit in winner.action.concurrency]
+    if settings:
+        print(f"  limits: {', '.join(settings)}")
 
 
 def _reading(winner: Route, head: RequestHead) -> str | None:

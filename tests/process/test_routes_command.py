@@ -88,6 +88,20 @@ def test_explain_says_which_route_wins_and_why(file: Path) -> None:
     assert "s3cret" not in text
 
 
+def test_explain_names_the_limits(tmp_path: Path) -> None:
+    """Those of the route and of its upstream, as refusals name them."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "version: 1\nupstreams: {shop: {servers: 'http://127.0.0.1:9000', limits: 9/s}}\n"
+        "rate_limits: {api: 100/m}\nroutes:\n- {path: /a, upstream: shop, limits: [api, 5/s], "
+        "concurrency: {max: 3}, require: {roles: admin}}\n"
+    )
+    text = explain(file, "GET", "http://x/a").stdout
+    assert 'require: {"roles": {"any": ["admin"]}}' in text
+    expected = "rate_limits.api, routes[0].limits[1], upstreams.shop.limits[0]"
+    assert f"  limits: {expected}, routes[0].concurrency[0]\n" in text
+
+
 def test_explain_fills_templates_and_gives_reasons(tmp_path: Path) -> None:
     """A claim is a placeholder, the path is the rewritten one; odd input is an answer, too."""
     file = tmp_path / "config.yaml"
