@@ -317,6 +317,17 @@ def test_no_proxy_header_no_request(site: Site, source: str, first: bytes) -> No
     eventually(lambda: f"a PROXY header from {source} is refused" in site.relay.log.read_text())
 
 
+def test_a_proxy_header_drop_by_drop(site: Site) -> None:
+    """It has the time of a head in all, and not anew for each byte."""
+    began = time.monotonic()
+    with Client(site.proxied, _PROXY_PEER) as client, suppress(OSError):
+        for byte in SIGNATURE + b"\x21\x11\x0f\xf0" + bytes(4080):
+            client.send(bytes([byte]))
+            time.sleep(0.1)
+    assert time.monotonic() - began < HANG  # the whole header would take seven minutes
+    assert site.shop.got == b""
+
+
 def test_a_proxy_header_where_none_is_wanted(site: Site) -> None:
     """It is no request."""
     assert status(ask(site.relay.port, V1 + GET, _PROXY_PEER)) == 400
