@@ -27,8 +27,3 @@ class ResolvedSession:
         self.expires = expires
         self.sending = as_it_came(sending) if sending else None  # None: as a bearer token
         self.csrf = double_submit.values(csrf) if csrf else None  # of a double submit
-
-    @property
-    def label(self) -> bytes:
-        """The session id, for the log."""
-        return self.session.id.encode()

@@ -26,7 +26,8 @@ def record(upload: Any = None, **more: Any) -> AccessRecord:
     head = RequestHead(b"GET", b"/", b"1")
     head.path = b"/api/x"
     forward = SimpleNamespace(
-        route=SimpleNamespace(label=b"/api/*"), entry=SimpleNamespace(label=b"alice's")
+        route=SimpleNamespace(label=b"/api/*"),
+        entry=SimpleNamespace(session=SimpleNamespace(id="alice's")),
     )
     exchange = {
         "client": SimpleNamespace(peer=PEER),

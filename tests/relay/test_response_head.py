@@ -91,7 +91,7 @@ def test_what_is_malformed(lines: tuple[bytes, ...], version: bytes) -> None:
 )
 def test_whether_the_connection_stays_open(line: bytes, version: bytes, reusable: bool) -> None:
     """RFC 9112 §9.3."""
-    assert read(line, version=version).reusable is reusable
+    assert read(line, version=version).keeps_open() is reusable
 
 
 @pytest.mark.parametrize(

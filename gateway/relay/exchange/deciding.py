@@ -13,7 +13,7 @@ from gateway.observe.events import Event
 from gateway.relay.access import concurrency
 from gateway.relay.access.decision import Forward
 from gateway.relay.exchange import events, logout
-from gateway.relay.exchange.exchange import PASSING, Exchange
+from gateway.relay.exchange.exchange import ENDED, PASSING, Exchange
 from gateway.relay.loop import eager
 from gateway.relay.outcomes import Answered, Refused
 
@@ -40,7 +40,7 @@ def decide(exchange: Exchange) -> None:
 def _passes(exchange: Exchange, decision: Forward) -> None:
     """Let the request pass. If it logs out, its sessions end first."""
     exchange.suspended = None  # it refers to the exchange: a cycle would wait for the collector
-    if exchange.is_over:
+    if exchange.state is ENDED:
         return
     exchange.state = PASSING
     exchange.forward = decision

@@ -71,8 +71,7 @@ class ResponseHead:
         """Whether the body is a stream of events, with quiet times between."""
         return any(_EVENT_STREAM.match(line) for line in self.passed)
 
-    @property
-    def reusable(self) -> bool:
+    def keeps_open(self) -> bool:
         """Whether the connection stays open after the body (RFC 9112 §9.3)."""
         if self.old:
             return self.keep_alive and not self.close

@@ -48,7 +48,7 @@ class ResponseBody:
 
         Raises `Malformed`.
         """
-        self._kept_open = head.reusable
+        self._kept_open = head.keeps_open()
         with_body = handler.head.method != b"HEAD" and head.status not in _BODILESS
         if with_body and head.chunked:
             self._ending, self._chunks = CHUNKED, ChunkedBody()
