@@ -77,6 +77,8 @@ class Respond(Shorthand):
     def _fits(self) -> Self:
         if self.body is not None and self.file is not None:
             raise ValueError("has a body, or the file with it")
+        if len({fold(name.encode()) for name in self.headers}) < len(self.headers):
+            raise ValueError("headers name a field twice")
         if self.status in _BODILESS and (self.body or self.file):
             raise ValueError(f"has a body, and status {self.status} has none")
         return self

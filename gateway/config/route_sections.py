@@ -29,6 +29,7 @@ from gateway.config.token_values import CapturedPlace, ClaimAddress, ClaimName, 
 from gateway.config.units import Duration, Size
 from gateway.config.values import FieldName, Method, OneOrMany, Origin, ParameterName, UpgradeToken
 from gateway.core.http import cors, path_rewriting, templates
+from gateway.core.http.field_names import fold
 
 
 class Cors(Model):
@@ -76,6 +77,8 @@ class RouteMatch(Model):
     def _has_one_path(self) -> RouteMatch:
         if bool(self.path) == (self.path_regex is not None):
             raise ValueError("needs path, or path_regex in its place")
+        if len({fold(name.encode()) for name in self.headers}) < len(self.headers):
+            raise ValueError("headers name a field twice: a route has one condition for it")
         return self
 
 
@@ -271,6 +274,8 @@ class RouteOptions(RouteAction, RouteAccess, RouteMatch):
     @model_validator(mode="after")
     def _groups_fit(self) -> RouteOptions:
         prefix = (self.strip_prefix or "").rstrip("/")
+        if prefix and self.path_regex is not None:
+            raise ValueError("strip_prefix goes with path: paths of an expression are rewritten")
         if prefix and not (self.path == prefix or self.path.startswith(prefix + "/")):
             raise ValueError(f"path {self.path} does not begin with strip_prefix {prefix}")
         self._check_path_values()

@@ -36,6 +36,9 @@ def found(folder: Path, *routes: str) -> list[str]:
         ("path: /x, headers: {X-Forwarded-For: a}", "is a field that the gateway itself reads"),
         ("path: /x, headers: {X-Forwarded-New: a}", "is a field that the gateway itself reads"),
         ("path: /x, query: {'': a}", "must not be empty"),
+        ("path: /x, headers: {X-A: '1', x-a: '2'}", "headers name a field twice"),
+        ("path: /x, headers: {X-A: true, X_A: false}", "headers name a field twice"),
+        ("path_regex: '/x.*', strip_prefix: /x", "strip_prefix goes with path"),
     ],
 )
 def test_bad_matches(tmp_path: Path, route: str, message: str) -> None:

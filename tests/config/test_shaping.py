@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config.load import load
+from gateway.config.load import load, load_with_warnings
 from gateway.config.problems import ConfigError
 from tests.support.configs import write
 
@@ -103,6 +103,22 @@ def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
 )
 def test_answers_that_cannot_be(tmp_path: Path, route: dict[str, Any], said: str) -> None:
     assert said in complaint(tmp_path, config(**route))
+
+
+@pytest.mark.parametrize("answer", [{"respond": "x"}, {"redirect": "/y"}])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("request_headers", {"remove": "X"}), ("compress", True), ("via", False)]
+)
+def test_settings_that_need_an_upstream(
+    tmp_path: Path, answer: dict[str, Any], setting: str, value: Any
+) -> None:
+    """They change nothing where the gateway itself answers: a warning."""
+    text = config(upstream=None, **answer, **{setting: value})
+    _, warnings = load_with_warnings(write(tmp_path, text), {})
+    assert f"routes[0].{setting}: changes nothing" in "\n".join(map(str, warnings))
+    text = config(maintenance=True, **{setting: value})
+    _, warnings = load_with_warnings(write(tmp_path, text), {})
+    assert "changes nothing" not in "\n".join(map(str, warnings))
 
 
 def test_a_route_that_is_answered_here_needs_no_upstream(tmp_path: Path) -> None:

@@ -14,6 +14,14 @@ from gateway.core.logins.token_sending import InQuery
 
 _ANSWERS = ("respond", "redirect", "maintenance")
 
+# Settings of requests to upstreams, and of their answers.
+_OF_UPSTREAMS = frozenset(
+    {"request_headers", "send_token", "token", "tokens", "websocket", "upgrade", "via", "no_store"}
+    | {"response_timeout", "body_idle", "response_body_idle", "stream", "stream_idle"}
+    | {"tunnel_idle", "compress", "compress_min", "compress_types"}
+    | {"proxy_redirect", "proxy_cookie_path"}
+)
+
 _BEYOND_VERIFY = (
     *_ANSWERS,
     *("strip_prefix", "add_prefix", "rewrite", "request_headers", "response_headers"),
@@ -25,6 +33,7 @@ def route_warnings(config: Config, document: Document) -> Iterator[Problem]:
     yield from _starred_origins(config, document)
     yield from _tokens_in_queries(config, document)
     yield from _beyond_verify(config, document)
+    yield from _idle_settings(config, document)
     yield from _circles(config, document)
     yield from _keys_in_queries(config, document)
     yield from _compressed_secrets(config, document)
@@ -52,6 +61,15 @@ def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:
                     "is for requests through the gateway: a proxy that asks (verify) "
                     + ("gets 404 here" if setting in _ANSWERS else "sends them on as they came"),
                 )
+
+
+def _idle_settings(config: Config, document: Document) -> Iterator[Problem]:
+    """Settings for an upstream on routes that the gateway itself answers."""
+    for at, route in enumerate(config.routes):
+        if route.respond is not None or route.redirect is not None:
+            for setting in sorted(_OF_UPSTREAMS & route.model_fields_set):
+                message = "changes nothing: the gateway itself answers here"
+                yield document.problem(("routes", at, setting), message)
 
 
 def _starred_origins(config: Config, document: Document) -> Iterator[Problem]:
