@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def test_what_a_rule_sees() -> None:
     with pytest.raises(AttributeError):
         request.method = "PUT"  # type: ignore[misc]
     assert "staff" not in repr(request)
+
+
+def test_type_checkers_know_it() -> None:
+    """A rule's `from gateway.rules import Request` is checked with its types (PEP 561)."""
+    assert resources.files("gateway").joinpath("py.typed").is_file()
 
 
 def test_yes_no_and_the_counts() -> None:
