@@ -199,9 +199,8 @@ class _Backend:
                 if response.status < _MIN_FINAL_STATUS:
                     attempts.failed(causes.UNASKED_SWITCH, refusals.UPSTREAM_BROKEN)
                     raise BackendFailed(refusals.UPSTREAM_BROKEN)
-                reply = await _reply(response, call.max_reply)
                 attempts.answered(response.status)
-                return reply
+                return await _reply(response, call.max_reply)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             reason = getattr(error, "os_error", error)
             if causes.is_our_own(reason):

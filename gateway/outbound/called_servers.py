@@ -64,7 +64,7 @@ class Attempts(Protocol):
         """Note that it has not answered as a whole."""
 
     def answered(self, status: int) -> None:
-        """Note that it has answered."""
+        """Note that an answer of it has begun."""
 
     def waits(self, error: OSError) -> None:
         """Note that the call tries all servers again: they may restart."""

@@ -101,7 +101,7 @@ def test_settings_of_an_upstream_that_change_nothing(
         ),
         ({"try_for": "2m"}, "try_for: is longer than most clients wait"),
         ({"breaker": {"errors": "5%", "of": 20}}, "breaker: opens when 1 of 20 requests fails"),
-        ({"health": {"path": "/up", "interval": "1s"}}, "health: has a timeout of 5 s"),
+        ({"health": {"path": "/up", "timeout": "20s"}}, "health: has a timeout of 20 s"),
     ],
 )
 def test_settings_of_servers_that_are_odd(
@@ -124,7 +124,11 @@ def test_settings_of_servers_that_are_odd(
         },
         {"servers": ["http://10.0.0.1", "http://10.0.0.2"], "eject": {"max_percent": "50%"}},
         {"servers": ["http://10.0.0.1", "http://10.0.0.2"], "host": "shop.internal"},
-        {"breaker": {"errors": "6%", "of": 20}, "try_for": "1m", "health": "/up"},
+        {
+            "breaker": {"errors": "6%", "of": 20},
+            "try_for": "1m",
+            "health": {"path": "/up", "interval": "1s"},
+        },
     ],
 )
 def test_settings_of_servers_that_are_fine(tmp_path: Path, upstream: dict[str, Any]) -> None:

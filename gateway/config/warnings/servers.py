@@ -91,7 +91,9 @@ def _breaking_at_once(upstream: Upstream) -> _Found:
 
 def _slow_checks(upstream: Upstream) -> _Found:
     health = upstream.health
-    if health is not None and health.timeout > health.interval:
+    if health is None or "timeout" not in health.model_fields_set:
+        return
+    if health.timeout > health.interval:
         message = f"has a timeout of {health.timeout:g} s, longer than its interval"
         yield ("health",), f"{message}: a server that hangs is asked so much less often"
 

@@ -78,7 +78,7 @@ class Call:
         self._pool.reached(self._called)
 
     def answered(self, status: int) -> None:
-        """Note that the server has answered."""
+        """Note that an answer of the server has begun."""
         server = self._called
         self._is_answered = True
         server.opened_connections += 1
