@@ -16,6 +16,8 @@ from gateway.core.http.addresses import (
     Address,
     CertificateFiles,
     SystemdAddress,
+    TcpAddress,
+    UnixAddress,
     are_one,
     overlap,
 )
@@ -90,10 +92,15 @@ def _twice(
 def _entrances(config: Config, document: Document) -> Iterator[Problem]:
     """Settings of listeners that need others, or that only `listen` takes."""
     for at, address in enumerate(config.listen):
-        if address.entrance.proxy_protocol and not config.trusted_proxies:
+        if address.entrance.proxy_protocol and not _has_proxy(address, config):
+            proxies = (
+                "unix"
+                if isinstance(address, UnixAddress)
+                else "the addresses of the proxies that send the header"
+            )
             yield document.problem(
                 ("listen", at, "proxy_protocol"),
-                "needs trusted_proxies: the addresses of the proxies that send the header",
+                f"needs trusted_proxies: {proxies}",
             )
     for at, address in enumerate(config.admin.listen):
         if address.entrance != PLAIN:
@@ -101,6 +108,18 @@ def _entrances(config: Config, document: Document) -> Iterator[Problem]:
                 ("admin", "listen", at),
                 "takes no tls, redirect or proxy_protocol: they are for listen",
             )
+
+
+def _has_proxy(address: Address, config: Config) -> bool:
+    """Whether a trusted proxy can connect to an address."""
+    proxies = config.trusted_proxies
+    match address:
+        case UnixAddress():
+            return "unix" in proxies
+        case TcpAddress():
+            return any(proxy != "unix" for proxy in proxies)
+        case SystemdAddress():
+            return bool(proxies)
 
 
 def _unusable(config: Config, document: Document) -> Iterator[Problem]:

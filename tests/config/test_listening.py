@@ -76,7 +76,12 @@ def test_redirects(folder: Path) -> None:
 
 def test_proxy_headers(folder: Path) -> None:
     """They are believed from trusted proxies alone."""
-    assert "needs trusted_proxies" in complaint(folder, {"proxy_protocol": True})
+    needs = "listen.proxy_protocol: needs trusted_proxies: "
+    for proxies in ([], ["unix"]):
+        said = complaint(folder, {"proxy_protocol": True}, trusted_proxies=proxies)
+        assert needs + "the addresses" in said
+    unix = {"address": f"unix:{folder}/a.sock", "proxy_protocol": True}
+    assert needs + "unix" in complaint(folder, unix, trusted_proxies=["10.0.0.1"])
 
 
 def test_the_admin_listener(folder: Path) -> None:
