@@ -44,6 +44,10 @@ _FIRST_OWN = 3  # the first descriptor that is no standard stream
 _BESIDE_OTHERS = 5
 
 
+class NotRead(ConfigError):
+    """The process that reads has failed: the file may be right."""
+
+
 class ConfigReader:
     """A child that reads a configuration. `poll` asks whether it has."""
 
@@ -123,8 +127,8 @@ class ConfigReader:
             _log.warning("%s", warning)
         return cast("Config", config)
 
-    def _unread(self, why: str) -> ConfigError:
-        return ConfigError([Problem(str(self._path), 1, 1, "", f"cannot be read: {why}")])
+    def _unread(self, why: str) -> NotRead:
+        return NotRead([Problem(str(self._path), 1, 1, "", f"cannot be read: {why}")])
 
 
 def load_in_child(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.config.load_isolated import ConfigReader, NotRead
 from gateway.config.problems import ConfigError
 from gateway.observe.slots import Slots
 from gateway.processes.control import Control, Outcome, Result
@@ -22,7 +23,6 @@ from gateway.processes.store_keeper import StoreKeeper
 from gateway.processes.worker_keeper import WorkerKeeper
 
 if TYPE_CHECKING:
-    from gateway.config.load_isolated import ConfigReader
     from gateway.config.model import Config
 
 # How long old workers may take to cease to accept connections; a turn of the loop.
@@ -76,7 +76,8 @@ class Reloads:
                 self._begin_if_wanted()
         except ConfigError as error:
             self._has_read()
-            self.fail(str(error), Result.WRONG_CONFIGURATION)
+            is_wrong = not isinstance(error, NotRead)
+            self.fail(str(error), Result.WRONG_CONFIGURATION if is_wrong else Result.FAILED)
         except (StartError, OSError) as error:
             self._has_read()
             self.fail(str(error))

@@ -129,6 +129,20 @@ def test_a_worker_that_dies_meanwhile(relay: Gateway) -> None:
     assert re.fullmatch(r"worker \d has ended \(killed by SIGKILL\)", outcome.text)
 
 
+def test_a_reader_that_is_killed(relay: Gateway) -> None:
+    """It is not said that the file is wrong."""
+    file = file_of(relay)
+    file.unlink()
+    os.mkfifo(file)
+    before = relay.children()
+    asked = reload_aside(relay)
+    os.kill(new_child(relay, before), signal.SIGKILL)
+    outcome = asked.result(HANG)
+    assert outcome.result == Result.FAILED
+    assert "the process that reads it was killed by signal 9" in outcome.text
+    file.unlink()
+
+
 def test_requests_at_the_same_time(relay: Gateway) -> None:
     """Each waits for a reload that has begun after it was asked for: the file may be newer."""
     file = file_of(relay)
