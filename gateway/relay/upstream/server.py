@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.core.http.balancing import EjectionRules, ServerLoad
 from gateway.core.http.refusals import UPSTREAM_REFUSED, Refusal
 from gateway.core.http.shares import Shares
+from gateway.relay.upstream.ejection import Ejection
 
 if TYPE_CHECKING:
     from gateway.core.http.circuit_breaker import CircuitBreaker
@@ -49,12 +50,9 @@ class Server:
 
     __slots__ = (
         "_all_loads",
-        "_failures",
+        "_ejection",
         "_idle_timeout",
-        "_is_only",
         "_log",
-        "_rules",
-        "_successes",
         "_upstream",
         "at",
         "breaker",
@@ -62,7 +60,6 @@ class Server:
         "connections",
         "dialling",
         "dials",
-        "ejections",
         "errors",
         "idle",
         "idle_timeout",
@@ -107,7 +104,6 @@ class Server:
         self.dials = 0  # of new connections
         self.opened_connections = 0  # of those dials
         self.errors: Counter[str] = Counter()  # by kind: reasons of refusals, or "status"
-        self.ejections = 0
         self.retries = 0  # requests that went to another server after this one
         self.label = name.encode()
         self.at = at
@@ -125,11 +121,8 @@ class Server:
         self.shares = Shares(places, share, self.holders)
         self._upstream = upstream
         self._idle_timeout = idle_timeout
-        self._is_only = False  # the upstream has no other server
         self._all_loads: Sequence[ServerLoad] = (self.load,)  # of the upstream's servers
-        self._rules = rules
-        self._failures = 0  # in a row
-        self._successes = 0  # at the last failure
+        self._ejection = Ejection(self.load, rules, name=name, upstream=upstream)
         self.breaker: CircuitBreaker | None = None
         # One logger for each upstream: repeated lines about one do not suppress those about others.
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
@@ -159,6 +152,11 @@ class Server:
         )
 
     @property
+    def ejections(self) -> int:
+        """How often it was passed over for a while."""
+        return self._ejection.count
+
+    @property
     def reused(self) -> int:
         """How many requests got a kept connection."""
         return self.requests - self.dials
@@ -169,7 +167,8 @@ class Server:
         loads: of all its servers
         breaker: the upstream's; it is told of failures
         """
-        self.is_gone, self._is_only = False, len(loads) == 1
+        self.is_gone = False
+        self._ejection.join(loads)
         self._all_loads, self.breaker = loads, breaker
         self.idle_timeout = self._idle_timeout
 
@@ -202,9 +201,7 @@ class Server:
 
     def answered(self, status: int) -> None:
         """Take the server back: it has answered over a new connection."""
-        if self.load.ejected_until and status not in self._rules.statuses:
-            self.load.reinstate(time.monotonic())
-            self._log.info("upstream %s: %s answers again", self._upstream, self.label.decode())
+        self._ejection.answered(status)
 
     def erred(self, request: object, status: int) -> None:
         """Count an answer of failure.
@@ -216,8 +213,8 @@ class Server:
         self.load.errors += 1
         if self.breaker is not None and status in _UNAVAILABLE:
             self.breaker.failed(request)
-        if status in self._rules.statuses:
-            self._may_eject(f"answers with {status}")
+        if self._ejection.counts(status):
+            self._ejection.failed(f"answers with {status}", self._successes)
         self.errors[_STATUS] += 1
 
     # What the pool and the exchanges tell it.
@@ -231,40 +228,13 @@ class Server:
         """
         if self.breaker is not None:
             self.breaker.failed(request)
-        self._may_eject(why)
+        self._ejection.failed(why, self._successes)
         self.errors[refusal.reason] += 1
 
-    def _may_eject(self, why: str) -> None:
-        """Eject the server if it fails too often, and enough others are left."""
-        name, rules = self.label.decode(), self._rules
-        if self.load.is_probed:  # it has been ejected again, for longer
-            self.load.is_probed = False
-            self.ejections += 1
-        if (
-            self._is_only
-            or self.load.ejected_until
-            or self._failures_in_a_row() < rules.after
-            or not rules.allows_one_more(self._all_loads)
-        ):
-            self._log.warning("upstream %s: %s: %s", self._upstream, name, why)
-            return
-        self._failures = 0
-        self.ejections += 1
-        self.load.eject(time.monotonic(), rules)
-        self._log.warning(
-            "upstream %s: %s is passed over for a while: %s", self._upstream, name, why
-        )
-
-    def _failures_in_a_row(self) -> int:
-        """Count one more failure.
-
-        Requests that have ended without one show that the row has ended. So a good answer costs
-        nothing here.
-        """
-        successes = self.requests - self.load.busy - self.load.calls - self.errors.total()
-        self._failures = 1 if successes > self._successes else self._failures + 1
-        self._successes = max(successes, self._successes)
-        return self._failures
+    @property
+    def _successes(self) -> int:
+        """How many requests have ended without a failure."""
+        return self.requests - self.load.busy - self.load.calls - self.errors.total()
 
     def needs_new(self, waiter: Holder) -> bool:
         """Whether the request needs a new connection: it would be lost on a stale one."""
