@@ -25,7 +25,7 @@ class Request:
 
     method: as it came
     path: decoded as far as it has one reading only, without the query
-    host: that was asked for, in lower case and without a port
+    host: that was asked for, in lower case, without a port and a full stop at its end
     params: the segments that the route's pattern names, decoded
     subject: the user, with the realm; None if the token names none
     claims: those of the token, as the backend wrote them; `sub` is the subject

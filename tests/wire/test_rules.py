@@ -124,10 +124,11 @@ def test_a_rule_decides(gate: Gateway, shop: Upstream) -> None:
 
 
 def test_what_a_rule_sees(gate: Gateway, shop: Upstream) -> None:
-    """The path without its query, the host without its port, the subject with its realm."""
+    """The path without its query, the host in one spelling, the subject with its realm."""
     seen = ["GET", "/seen/%C3%A9/x", "shop.example", {"a": "é"}, "services:robot"]
-    asked = request("GET /seen/%C3%A9/%78?n=1", host="Shop.Example:8080", expected=seen)
-    assert status(ask(gate.port, asked)) == 200
+    for host in ("Shop.Example:8080", "shop.example.", "shop.example.:80"):
+        asked = request("GET /seen/%C3%A9/%78?n=1", host=host, expected=seen)
+        assert status(ask(gate.port, asked)) == 200, host
 
 
 @pytest.mark.parametrize("path", ["/raises", "/returns", "/locks", "/never/ends"])
@@ -169,6 +170,15 @@ def test_rules_are_asked_in_order(gate: Gateway, shop: Upstream) -> None:
     """The first no is the answer."""
     assert status(ask(gate.port, request("GET /two/8", items=["7"]))) == 403
     assert status(ask(gate.port, request("GET /two/7", items=["7"]))) == 500
+
+
+def test_a_host_with_several_readings_is_refused(gate: Gateway, shop: Upstream) -> None:
+    """As a path is. HTTP/1.0 needs no host."""
+    for host in ("shop%2Eexample", "shop..example"):
+        asked = request("GET /items/7", host=host, items=["7"])
+        assert status(ask(gate.port, asked)) == 400, host
+    asked = request("GET /items/7", items=["7"]).replace(b"HTTP/1.1\r\nHost: a", b"HTTP/1.0")
+    assert status(ask(gate.port, asked)) == 200
 
 
 def test_a_path_with_several_readings_is_refused(gate: Gateway, shop: Upstream) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from gateway.core.http import paths, refusals
+from gateway.core.http import hosts, paths, refusals
 from gateway.relay.access import browsers
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from gateway.core.sessions.session import Session
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.route import Route
-
-_PORT = re.compile(r":[0-9]*\Z")
 
 
 def check(
@@ -37,14 +34,19 @@ def check(
 def _request(head: RequestHead, route: Route, session: Session, peer: Peer) -> Request:
     """What a rule sees.
 
-    Raises `Refused` for a path whose segments a backend might read in another way: the rule would
-    decide about the wrong one.
+    Raises `Refused` for a host, or a path whose segments, a backend might read in another way: the
+    rule would decide about the wrong one.
     """
+    asked = browsers.asked_host(head, peer).encode("latin-1")
+    try:
+        host = hosts.plain(asked) if asked else asked  # HTTP/1.0 needs none
+    except hosts.AmbiguousHost:
+        raise Refused(refusals.AMBIGUOUS_HOST) from None
     subject = session.claim("sub")
     return Request(
         method=head.method.decode("ascii"),
         path=paths.strict(head.path).decode("ascii"),
-        host=_PORT.sub("", browsers.asked_host(head, peer)).lower(),
+        host=host.decode("ascii"),
         params=route.path_values(head),
         subject=subject,
         # With the realm, as in a route's `claims`: two realms may give one name to two people.
