@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import pwd
 import socket
 import struct
 from collections.abc import Callable
@@ -138,7 +139,8 @@ def request_reload(path: str) -> Outcome:
             raise ControlError(f"no gateway runs here with {os.path.abspath(path)}") from None
         user = _user_of(sock)
         if user != os.geteuid():
-            raise ControlError(f"the gateway is of user {user}: run this command as that user")
+            name = _name_of(user)
+            raise ControlError(f"the gateway belongs to {name}: run this command as that user")
         data = b""
         with contextlib.suppress(ConnectionError), sock.makefile("rb") as answer:
             data = answer.read()
@@ -158,6 +160,13 @@ def _address(path: str) -> str:
     root = os.stat("/")
     identity = f"{root.st_dev}:{root.st_ino}:{os.path.abspath(path)}"
     return "\0latchkey-" + hashlib.sha256(os.fsencode(identity)).hexdigest()
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # as in most containers
+        return f"user {user}"
 
 
 def _user_of(peer: socket.socket) -> int:
