@@ -229,7 +229,7 @@ def test_a_name_that_cannot_be_read(site: Site, name: bytes) -> None:
     log = site.relay.log.read_text()
     with Client(site.tls) as client:
         client.send(hello("aaa.example").replace(b"aaa.example", name))
-        assert client.rest() == b""
+        assert client.rest()[:1] in (b"", b"\x15")
     assert failures(site) == (tls + 1, proxied)
     assert site.relay.log.read_text() == log
 
@@ -249,7 +249,7 @@ def test_ciphers_that_are_refused(site: Site, ciphers: str) -> None:
     """TLS 1.2 without forward secrecy, and without authenticated encryption (RFC 9325 §4.1)."""
     by = trusting_all(ssl.TLSVersion.TLSv1_2)
     by.set_ciphers(ciphers)
-    with pytest.raises(OSError, match=r"EOF|reset"):
+    with pytest.raises(ssl.SSLError, match="ALERT_HANDSHAKE_FAILURE"):
         TlsClient(site.tls, by=by)
 
 

@@ -7,6 +7,7 @@ the deadline of a head. So a flood of handshakes is bounded like one of heads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import errno
 import logging
@@ -41,6 +42,10 @@ _MAX_UNSENT_BYTES = 65536
 
 _HANDSHAKE = b"\x16"  # the type of the record that begins TLS (RFC 8446 §5.1)
 _MAX_DROPPED_BYTES = 65536
+
+# A fatal alert before anything is encrypted (RFC 8446 §5.1, §6), and why it is sent.
+_ALERT = b"\x15\x03\x03\x00\x02\x02"
+_PROTOCOL_VERSION, _HANDSHAKE_FAILURE = b"\x46", b"\x28"
 
 
 @dataclass
@@ -265,13 +270,30 @@ class Opening:
         if not first:
             raise EOFError
         if first == _HANDSHAKE:
-            await self._hand_over(certificates)
+            await self._do_handshake(certificates)
             return
         self._door.counts.handshakes_failed += 1
         if first.isupper():  # a method (RFC 9110 §9.1)
             await self._hand_over(None, refusals.PLAIN_HTTP)
         else:
             self._sock.recv(_MAX_DROPPED_BYTES)  # unread bytes would make the close a reset
+
+    async def _do_handshake(self, certificates: Certificates) -> None:
+        """Raises `OSError`.
+
+        uvloop closes a failed handshake in silence, so the alert that says why leaves by a copy of
+        the socket.
+        """
+        with self._sock.dup() as copy:
+            try:
+                await self._hand_over(certificates)
+            except ssl.SSLError as error:
+                reason = error.reason or ""
+                if "ALERT" not in reason:  # else the client has sent one
+                    why = _PROTOCOL_VERSION if "PROTOCOL" in reason else _HANDSHAKE_FAILURE
+                    with contextlib.suppress(OSError):
+                        copy.send(_ALERT + why)
+                raise
 
     async def _hand_over(
         self, certificates: Certificates | None, refusal: Refusal | None = None
