@@ -12,7 +12,7 @@ from gateway.config.base import Model, Shorthand
 from gateway.config.limit_sections import LimitList
 from gateway.config.token_values import TokenSendingText
 from gateway.config.units import WHOLE, Duration, Percent
-from gateway.config.values import OneOrMany
+from gateway.config.values import OneOrMany, unless_off
 from gateway.core.http.balancing import FIRST_EJECTION_SECONDS, MAX_EJECTION_SECONDS
 from gateway.core.logins.token_sending import AUTO
 
@@ -170,7 +170,7 @@ class Upstream(Shorthand):
     slow_start: Duration = 0.0
     health: Health | None = None
     eject: Eject = Eject()
-    retries: Retries = Retries()
+    retries: Annotated[Retries | None, BeforeValidator(unless_off)] = Retries()
     try_for: Duration | None = None
     breaker: Breaker | None = None
     tls: UpstreamTls = UpstreamTls()

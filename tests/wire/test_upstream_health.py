@@ -122,6 +122,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
             "eject": {"statuses": [503], "after": 3, "for": "20s"},
         },
         "some": {"servers": pair, "eject": {"max_percent": "40%"}},
+        "once": {"servers": pair, "retries": "off"},
         "frugal": {"servers": pair, "retries": {"budget": "1%", "min_per_second": 0.1}},
         "broken": {
             "servers": [one.url],
@@ -252,6 +253,13 @@ def test_retries_have_a_budget(site: Site) -> None:
     site.one.status = site.other.status = b"closes"
     assert [site.ask("/frugal/")[0] for _ in range(4)] == [502] * 4
     assert site.one.asked + site.other.asked == 5
+
+
+def test_no_retries(site: Site) -> None:
+    """A GET that was sent to a server goes to no other one; the next ones avoid it."""
+    site.one.status = b"closes"
+    statuses = [site.ask("/once/")[0] for _ in range(6)]
+    assert statuses.count(502) == site.one.asked == 1
 
 
 def test_a_breaker_opens_and_closes(site: Site) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def policy_of(upstream: Upstream) -> Policy:
     """How the servers share requests, and what is done about failures."""
-    balance, eject, retries = upstream.balance, upstream.eject, upstream.retries
+    balance, eject = upstream.balance, upstream.eject
     health, breaker = upstream.health, upstream.breaker
     authority = upstream.servers[0].authority
     return Policy(
@@ -29,7 +29,7 @@ def policy_of(upstream: Upstream) -> Policy:
             longest=eject.max_for,
             max_percent=eject.max_percent,
         ),
-        budget=RetryBudget(retries.budget, retries.min_per_second),
+        budget=_budget(upstream),
         breaker=None
         if breaker is None
         else CircuitBreaker(breaker.errors, breaker.of, breaker.open_for),
@@ -46,3 +46,10 @@ def policy_of(upstream: Upstream) -> Policy:
         ),
         try_for=upstream.try_for,
     )
+
+
+def _budget(upstream: Upstream) -> RetryBudget:
+    retries = upstream.retries
+    if retries is None:
+        return RetryBudget(percent=0, per_second=0.0)
+    return RetryBudget(retries.budget, retries.min_per_second)
