@@ -1,4 +1,4 @@
-"""The option `--config`, the exit codes, and the way commands are added."""
+"""What commands share: the option `--config`, exit codes, words, and the way they are added."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def fail(message: str, code: int) -> int:
     """Print `message` on stderr and return `code`."""
     print(f"gateway: {message}", file=sys.stderr, flush=True)
     return code
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, as in `2 sessions`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE
+from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, counted
 from gateway.config.load import load, load_with_warnings
 from gateway.config.login_places import refresh_paths
 from gateway.config.problems import ConfigError
@@ -35,9 +35,9 @@ def check(options: argparse.Namespace) -> int:
         return EXIT_USAGE
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    print(
-        f"{options.config} is right: {len(config.routes)} routes, {len(config.upstreams)} upstreams"
-    )
+    routes, upstreams = len(config.routes), len(config.upstreams)
+    counts = f"{counted(routes, 'route')}, {counted(upstreams, 'upstream')}"
+    print(f"{options.config} is right: {counts}")
     return EXIT_FAILED if warnings and options.strict else 0
 
 

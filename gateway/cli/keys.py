@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import AddCommand
+from gateway.cli.arguments import AddCommand, counted
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -114,5 +114,5 @@ def _revoke(config: Config, options: argparse.Namespace) -> None:
         return administration.end(options.id)
 
     count = perform(config, work)
-    text = f"{count} key{'' if count == 1 else 's'} ended"
+    text = f"{counted(count, 'key')} ended"
     print(json.dumps({"revoked": count}) if options.json else text)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Sequence
 
 from gateway import __version__
-from gateway.cli.arguments import add_config, store_commands
+from gateway.cli.arguments import EXIT_FAILED, add_config, store_commands
 from gateway.cli.keys import add_keys
 from gateway.cli.rules import add_rules
 from gateway.cli.sessions import add_sessions
 from gateway.cli.trying import add_try
 from gateway.cli.users import add_users
+
+_NAME_AND_VERSION = f"latchkey-gateway {__version__}"
 
 _SESSIONS = "List, count and end sessions in the store that config.yaml names."
 
@@ -37,9 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options)  # type: ignore[no-any-return]
+        code: int = options.command(options)
+        if sys.stdout is not None:  # or it was closed from the beginning
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:  # as in `gateway routes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+        return EXIT_FAILED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Latchkey: log in once, hold a key instead of a JWT, and really log out.",
         epilog="exit codes: 0 success, 1 the command failed, 2 wrong usage or configuration",
     )
+    parser.add_argument("--version", action="version", version=_NAME_AND_VERSION)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(
@@ -125,5 +136,5 @@ def _schema(_options: argparse.Namespace) -> int:
 
 
 def _version(_options: argparse.Namespace) -> int:
-    print(f"latchkey-gateway {__version__}")
+    print(_NAME_AND_VERSION)
     return 0

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import AddCommand
+from gateway.cli.arguments import AddCommand, counted
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -76,5 +76,5 @@ def _revoke(config: Config, options: argparse.Namespace) -> None:
         return administration.end_issued_before(options.issued_before)
 
     count = perform(config, work)
-    text = f"{count} session{'' if count == 1 else 's'} ended"
+    text = f"{counted(count, 'session')} ended"
     print(json.dumps({"revoked": count}) if options.json else text)

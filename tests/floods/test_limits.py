@@ -27,7 +27,10 @@ HEAD = b" HTTP/1.1\r\nHost: a.example\r\n"
 CLOSE = b"Connection: close\r\n"
 GET = b"GET /shop/" + HEAD + b"\r\n"
 POST = b"POST /shop/" + HEAD + b"%b\r\n\r\n"
+LOGIN = b"POST /login" + HEAD + CLOSE + b"%b\r\n\r\n"
 CHUNKED = POST % b"Transfer-Encoding: chunked"
+LARGE_HEAD = b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB
+LARGE_REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2097152\r\n\r\n" + b"x" * 2 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,7 @@ def gate(start: Start, upstream: Upstream) -> Gateway:
             "shop": upstream.url,
             "few": {"servers": upstream.url, "max_connections": 1, "queue": {"size": 5}},
         },
+        login={"kind": "backend", "path": "/login", "upstream": "shop", "guessing": "off"},
         routes=[
             {"path": "/shop/*", "upstream": "shop", "auth": "public"},
             {"path": "/few/*", "upstream": "few", "auth": "public"},
@@ -58,6 +62,8 @@ def gate(start: Start, upstream: Upstream) -> Gateway:
             ("body_size in chunks", CHUNKED + b"100000\r\n" + b"x" * MIB, 413),
             ("extensions of a chunk", CHUNKED + b"1;" + b"x" * MIB, 400),
             ("trailers", CHUNKED + b"0\r\n" + b"X: x\r\n" * 50_000, 400),
+            ("max_body of a login", LOGIN % b"Content-Length: 2097152" + b"x" * 2 * MIB, 413),
+            ("max_reply of a login", LOGIN % b"Content-Length: 2" + b"{}", 502),
             ("response_head_size", b"GET /shop/wide" + HEAD + CLOSE + b"\r\n", 502),
         )
     ],
@@ -100,11 +106,11 @@ def test_a_queue_that_is_full(gate: Gateway, shop: Upstream) -> None:
 
 
 def _answers(visit: Visit) -> None:
-    """Answers with a head of a mebibyte, after a moment, or at once."""
+    """Answers with a large head or body, after a moment, or at once."""
     for request in visit.requests():
-        if b"/wide" in request:
+        if b"/wide" in request or b"/login" in request:
             with contextlib.suppress(OSError):
-                visit.send(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB)
+                visit.send(LARGE_HEAD if b"/wide" in request else LARGE_REPLY)
             visit.close()
             return
         if b"/slow" in request:

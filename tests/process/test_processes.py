@@ -283,6 +283,18 @@ def test_the_access_log(tmp_path: Path, redis: RedisServer, shop: Upstream) -> N
         assert secret not in text
 
 
+def test_a_command_whose_reader_has_enough() -> None:
+    """As in `gateway schema | head`: it ends without a traceback."""
+    command = [sys.executable, "-m", "gateway", "schema"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     """check, routes, schema, version and --help say what they should, with their exit codes."""
     good = str(REPOSITORY / "config.yaml")
@@ -295,7 +307,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert run("check", "-c", str(unsafe)).returncode == 0
     strict = run("check", "--strict", "-c", str(unsafe))
     assert (strict.returncode, strict.stderr.count("warning: ")) == (1, 1)
-    assert run("version").stdout == f"latchkey-gateway {__version__}\n"
+    assert run("version").stdout == run("--version").stdout == f"latchkey-gateway {__version__}\n"
     assert json.loads(run("schema").stdout)["title"] == "Latchkey's config.yaml"
     routes = run("routes", "-c", good).stdout.splitlines()
     assert routes[0].split() == ["/login", "POST", "login", "accounts"]
