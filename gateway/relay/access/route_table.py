@@ -57,6 +57,7 @@ class RouteTable:
         self._any_host: _Place = _Place(self._routes.any_host)
         self._places: dict[Site[Route], _Place] = {self._routes.any_host: self._any_host}
         self._hosts: dict[bytes, _Place] = {}
+        self._any_memo = self._any_host.memo
         self._remembered = 0
         self._strictest = Strictest()
 
@@ -69,7 +70,7 @@ class RouteTable:
         """
         if self._has_hosts:
             return self._at_host(head, peer)
-        found = self._any_host.memo.get(head.path)
+        found = self._any_memo.get(head.path)
         if found is None:
             found = self._look_up(self._any_host, head.path)
         if self._has_conditions and isinstance(found, _Choice):
@@ -216,21 +217,27 @@ class RouteTable:
             suffix, so that a page `/login.html` is not the login
         """
 
-        def leads_to(route: Route, meant: BackendPaths) -> bool:
-            upstream = readings if not route.action.moves_paths else _moved(route.action, path)
-            return meant.hold(
-                upstream.at_backends, suffixes=route.upstream_paths.read_loosely and not named
-            )
+        known, routes = readings.at_backends, found.all()
 
-        if any(leads_to(route, route.upstream_paths.guarded) for route in found.all()):
-            return refusals.NO_ROUTE  # wire-rules.md#E1
+        def leads_to(route: Route, meant: BackendPaths) -> bool:
+            upstream = known
+            if route.action.moves_paths:
+                upstream = _moved(route.action, path).at_backends
+            suffixes = route.upstream_paths.read_loosely and not named
+            return meant.hold(upstream, suffixes=suffixes)
+
+        for route in routes:
+            guarded = route.upstream_paths.guarded
+            # A path that becomes another one must be readable there, whether or not one is guarded.
+            if (guarded or route.action.moves_paths) and leads_to(route, guarded):
+                return refusals.NO_ROUTE  # wire-rules.md#E1
 
         def at_logouts(route: Route) -> tuple[BackendLogout, ...]:
             logouts = route.upstream_paths.logouts
             return tuple(logout for logout in logouts if leads_to(route, logout.paths))
 
-        at_login = self._logins.hold(readings.at_backends, suffixes=not named)
-        if not at_login and not any(map(at_logouts, found.all())):
+        at_login = self._logins.hold(known, suffixes=not named)
+        if not at_login and not any(map(at_logouts, routes)):
             return found
         return found.mapped(
             lambda route: replace(route, at_login=at_login, at_logouts=at_logouts(route))
