@@ -1,6 +1,8 @@
 """`watch: true`: a change of config.yaml, or of a file that it names, is a reload."""
 
 import os
+import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import yaml
 
 from tests.process.conftest import sections
 from tests.support.gateway import Gateway, gateway
-from tests.support.processes import eventually
+from tests.support.processes import eventually, free_port
 from tests.support.raw import OK, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
+from tests.support.tls import TlsClient, named, trusting_all
 
 GET = b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 SECRETS = "0123456789abcdef0123456789abcdef\n"
@@ -92,3 +95,34 @@ def test_the_files_that_it_names_count(relay: Gateway, tmp_path: Path) -> None:
     eventually(lambda: relay.metrics()['latchkey_config_reloads_total{result="ok"}'] == 1)
     (tmp_path / "secrets").write_text(SECRETS + "fedcba9876543210fedcba9876543210\n")
     eventually(lambda: relay.metrics()['latchkey_config_reloads_total{result="ok"}'] == 2)
+
+
+def test_certificates_count(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """A pair that does not fit changes nothing, and is reported; the renewed one is used by each
+    worker, and sessions of TLS resume at any of them again.
+    """
+    made = tmp_path / "made"
+    for file, source in named(made, "old.example").items():
+        shutil.copy(source, tmp_path / file)
+    at = free_port()
+    listen = {
+        "address": f"127.0.0.1:{at}",
+        "tls": {"cert_file": "cert_file", "key_file": "key_file"},
+    }
+    more = {**sections(shop), "watch": True, "workers": 2, "listen": listen}
+    with gateway(tmp_path, redis.url, **more) as relay:
+        new = named(made, "new.example")
+        shutil.copy(new["cert_file"], tmp_path / "cert_file")
+        eventually(lambda: "the old configuration stays" in relay.log.read_text())
+        assert relay.metrics()["latchkey_config_last_reload_successful"] == 0
+        with TlsClient(at) as client:
+            assert client.shown() == "CN=old.example"
+        shutil.copy(new["key_file"], tmp_path / "key_file")
+        eventually(lambda: "gateway: reloaded" in relay.log.read_text())
+        by = trusting_all(ssl.TLSVersion.TLSv1_2)
+        with TlsClient(at, by=by) as client:
+            assert client.shown() == "CN=new.example"
+            session = client.tls.session
+        for _ in range(8):
+            with TlsClient(at, by=by, session=session) as client:
+                assert client.tls.session_reused
