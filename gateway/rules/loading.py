@@ -85,7 +85,7 @@ def _module(source: RuleSource) -> ModuleType:
         with _importing_beside(source.file):
             exec(code, vars(module))  # noqa: S102 (the operator's own code)
     except SyntaxError as error:
-        raise BadRule(f"cannot be loaded: {name}:{error.lineno}: {error.msg}") from None
+        raise BadRule(f"cannot be loaded: {name}:{error.lineno or 1}: {error.msg}") from None
     except ImportError as error:
         place = line_in(source.file, error.__traceback__)
         raise BadRule(f"cannot be loaded: {name}:{place}: {error.msg}") from None

@@ -139,6 +139,7 @@ def test_a_file_is_run_once() -> None:
     ("code", "complaint"),
     [
         ("def rule(request:", "cannot be loaded: rules.py:1: "),
+        ("\0", "cannot be loaded: rules.py:1: "),
         ("\nimport no_such_module", "rules.py:2: No module named 'no_such_module'"),
         ('\n\nraise ValueError("a secret")', "cannot be loaded: rules.py:3: ValueError"),
         ("raise SystemExit", "rules.py:1: SystemExit"),
