@@ -257,8 +257,8 @@ def test_who_is_known_there_does_not_log_in_again(shop: Shop, browser: Chrome) -
 
 
 def test_a_recent_login_is_made_at_the_provider(shop: Shop, browser: Chrome) -> None:
-    """A route with `max_age`: who has logged in there an hour ago gives the password once more, and
-    is back at the page.
+    """A route with `max_age`: a user who has logged in there an hour ago gives the password once
+    more, and is back at the page.
     """
     log_in(browser, shop)
     with sqlite3.connect(shop.provider.log.parent / "db.sqlite3") as people:
