@@ -112,6 +112,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
             "balance": "round_robin",
         },
         "sticky": {"servers": pair, "balance": {"sticky": "cookie", "name": "stay"}},
+        "moving": {"servers": pair, "balance": {"sticky": "cookie", "name": "stay"}},
         "address": {"servers": pair, "balance": {"sticky": "session"}},
         "checked": {"servers": pair, "health": check},
         "alone": {"servers": [one.url], "health": check},
@@ -195,10 +196,10 @@ def test_a_client_without_a_session_stays_by_its_address(site: Site) -> None:
 def test_another_server_takes_over(site: Site) -> None:
     """The sticky server is away: the other one serves all of its clients."""
     fields = b"Cookie: stay=any-text\r\n"
-    (home,) = site.served("/sticky/", 2, fields)
+    (home,) = site.served("/moving/", 2, fields)
     server = site.one if home == site.one.port else site.other
     server.status = b"closes"
-    (away,) = site.served("/sticky/", 6, fields)
+    (away,) = site.served("/moving/", 6, fields)
     assert away != home
 
 
