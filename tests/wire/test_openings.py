@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -255,10 +256,14 @@ def test_ciphers_that_are_refused(site: Site, ciphers: str) -> None:
 
 @pytest.mark.parametrize("port", ["tls", "proxied", "proxied_tls"])
 def test_a_check_of_the_port(site: Site, port: str) -> None:
-    """A balancer that connects and closes is no failure, and is not logged."""
+    """A balancer that connects and closes, or resets, is no failure, and is not logged."""
     before, log = failures(site), site.relay.log.read_text()
-    for _ in range(3):
-        Client(getattr(site, port), _PROXY).sock.close()
+    for resets in (0, 1, 0, 1):
+        with Client(getattr(site, port), _PROXY) as client:
+            time.sleep(0.05)  # it is accepted
+            client.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", resets, 0)
+            )
     assert failures(site) == before
     assert site.relay.log.read_text() == log
 

@@ -181,9 +181,7 @@ class Opening:
             self._refuse_header("it is malformed")
         except EOFError:  # it came without a byte, as a balancer does that looks for the port
             pass
-        except (OSError, ssl.CertificateError):  # also `ssl.SSLError`: the client's fault
-            self._count_failure()
-        except asyncio.CancelledError:  # by the deadline, or since the worker ends
+        except (OSError, asyncio.CancelledError):  # also `ssl.SSLError`; the deadline, or the end
             self._count_failure()
         finally:
             self.leave()
@@ -246,10 +244,10 @@ class Opening:
     async def _header(self) -> bytes:
         header = b""
         while not proxy_header.is_whole(header):
-            await self._readable()
-            seen = self._sock.recv(proxy_header.MAX_BYTES, socket.MSG_PEEK)
-            if not seen:
-                raise BadProxyHeader if header else EOFError
+            try:
+                seen = await self._peek(proxy_header.MAX_BYTES)
+            except EOFError:
+                raise (BadProxyHeader if header else EOFError) from None
             size = proxy_header.size(header + seen)
             header += self._sock.recv(size - len(header))
         return header
@@ -265,10 +263,7 @@ class Opening:
 
         Raises `OSError`, and `EOFError` if no byte came.
         """
-        await self._readable()
-        first = self._sock.recv(1, socket.MSG_PEEK)
-        if not first:
-            raise EOFError
+        first = await self._peek(1)
         if first == _HANDSHAKE:
             await self._do_handshake(certificates)
             return
@@ -316,6 +311,17 @@ class Opening:
             self._sock,
             **tls,  # type: ignore[arg-type]
         )
+
+    async def _peek(self, size: int) -> bytes:
+        """The next bytes, which stay to be read. Raises `OSError`; `EOFError` at the end."""
+        await self._readable()
+        try:
+            seen = self._sock.recv(size, socket.MSG_PEEK)
+        except ConnectionResetError:
+            seen = b""
+        if not seen:
+            raise EOFError
+        return seen
 
     async def _readable(self) -> None:
         loop = self._door.context.loop
