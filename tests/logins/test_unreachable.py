@@ -125,9 +125,14 @@ async def test_another_server_is_asked_when_one_cannot_be_reached(redis: RedisSe
         assert len(server.asked) == 4
 
 
-async def test_a_backend_that_restarts(redis: RedisServer) -> None:
+@pytest.mark.parametrize("several", [False, True], ids=["one server", "several, with try_for"])
+async def test_a_backend_that_restarts(redis: RedisServer, *, several: bool) -> None:
     """A login waits while no server can be reached: nothing of it has been sent."""
     port = free_port()
+    upstream: dict[str, object] = {"servers": [f"http://127.0.0.1:{port}"]}
+    if several:
+        other = f"http://127.0.0.1:{free_port()}"
+        upstream = {"servers": [other, f"http://127.0.0.1:{port}"], "try_for": "20s"}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body = json.dumps({"token": token_of("alice")}).encode()
@@ -135,12 +140,21 @@ async def test_a_backend_that_restarts(redis: RedisServer) -> None:
         await saying(b"HTTP/1.1 200 OK\r\n" + fields + body)(reader, writer)
         writer.close()
 
-    async with world(redis.url, upstreams={"accounts": f"http://127.0.0.1:{port}"}) as place:
+    async with world(redis.url, upstreams={"accounts": upstream}) as place:
         login = asyncio.create_task(place.ask("POST", "/login", BODY))
         await asyncio.sleep(0.3)
         assert not login.done()
         async with await asyncio.start_server(serve, "127.0.0.1", port):
             assert (await login)[0] == 200
+
+
+async def test_a_login_need_not_wait(redis: RedisServer) -> None:
+    """With `try_for: 0s`, as any other request."""
+    away = {"servers": f"http://127.0.0.1:{free_port()}", "try_for": "0s"}
+    async with world(redis.url, upstreams={"accounts": away}) as place:
+        began = asyncio.get_running_loop().time()
+        assert (await place.ask("POST", "/login", BODY))[0] == 502
+        assert asyncio.get_running_loop().time() - began < place.config.timeouts.connect
 
 
 async def test_servers_take_turns(redis: RedisServer) -> None:

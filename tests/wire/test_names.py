@@ -99,6 +99,18 @@ def test_the_gateways_own_calls_ask_the_same_dns_server(site: Site) -> None:
     assert b"POST /login" in server.got
 
 
+def test_the_gateways_own_calls_go_where_requests_go(site: Site) -> None:
+    """To the addresses that have been found, of IPv6 as well."""
+    login = request("POST /login", "Content-Type: application/json", body="{}")
+    site.dns.names["shop.test"] = ["::1"]
+    with Client(site.gateway.port) as client:
+        eventually(lambda: site.asked(client) == b"::1")
+        ask(site.gateway.port, login)
+        assert b"POST /login" in site.servers["::1"].got
+        site.dns.names["shop.test"] = ["127.0.0.2"]
+        eventually(lambda: site.asked(client) == b"127.0.0.2")
+
+
 def test_all_addresses_are_servers(site: Site) -> None:
     """A and AAAA records alike get their share."""
     with Client(site.gateway.port) as client:
