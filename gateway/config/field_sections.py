@@ -14,11 +14,10 @@ from gateway.config.units import Duration
 from gateway.config.values import FieldName, OneOrMany, off, unless_off
 from gateway.core.http import templates
 from gateway.core.http.field_names import (
-    FORWARDING,
-    FORWARDING_PREFIXES,
     HOP_BY_HOP,
-    OVERRIDES,
+    OF_THE_RELAY,
     OWN_PREFIX,
+    PREFIXES_OF_THE_RELAY,
     fold,
     has_meaning,
 )
@@ -27,10 +26,8 @@ from gateway.core.sessions import claim_names
 _PATH_NAME = re.compile(r"path\.[a-z][a-z0-9_]*")
 
 _FRAMING = HOP_BY_HOP | {b"content-length", b"trailer", b"via", b"date", b"x-request-id"}
-_OF_REQUESTS = _FRAMING | FORWARDING | OVERRIDES | {b"authorization", b"cookie", b"host"}
-_OF_REQUESTS |= {b"expect", b"max-forwards", b"traceparent"}
+_OF_REQUESTS = _FRAMING | OF_THE_RELAY | {b"max-forwards", b"traceparent"}
 _OF_ANSWERS = _FRAMING | {b"content-encoding", b"content-range", b"set-cookie", b"www-authenticate"}
-_PREFIXES_OF_REQUESTS = (*FORWARDING_PREFIXES, OWN_PREFIX, b"sec-websocket-")
 _PREFIXES_OF_ANSWERS = (OWN_PREFIX, b"access-control-", b"sec-websocket-")
 
 
@@ -88,7 +85,7 @@ class FieldChanges(Model):
     def owned(self, *, of_requests: bool) -> Iterator[str]:
         """The names that only the gateway itself may use."""
         names, prefixes = (
-            (_OF_REQUESTS, _PREFIXES_OF_REQUESTS)
+            (_OF_REQUESTS, (*PREFIXES_OF_THE_RELAY, b"sec-websocket-"))
             if of_requests
             else (_OF_ANSWERS, _PREFIXES_OF_ANSWERS)
         )

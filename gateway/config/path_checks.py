@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.config.login_places import served_methods, with_head
 from gateway.config.own_tokens import JWKS_PATH
 from gateway.config.route_rules import conditions_of, pattern_of
-from gateway.core.http.field_names import (
-    FORWARDING,
-    FORWARDING_PREFIXES,
-    HOP_BY_HOP,
-    OVERRIDES,
-    OWN_PREFIX,
-    fold,
-)
+from gateway.core.http.field_names import OF_THE_RELAY, PREFIXES_OF_THE_RELAY, fold
 from gateway.core.http.path_patterns import PathPattern
 
 if TYPE_CHECKING:
@@ -24,20 +17,6 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.config.problems import Problem
     from gateway.config.route_sections import RouteOptions
-
-_TAKEN_OUT = {
-    *(HOP_BY_HOP | FORWARDING | OVERRIDES),
-    *(
-        b"host",
-        b"authorization",
-        b"cookie",
-        b"content-length",
-        b"expect",
-        b"sec-websocket-protocol",
-    ),
-}
-
-_PREFIXES = (*FORWARDING_PREFIXES, OWN_PREFIX)
 
 # The gateway's own paths, each with the name of the section that answers there.
 Taken = dict[str, str]
@@ -77,10 +56,11 @@ def _clashes(config: Config, document: Document) -> Iterator[Problem]:
 def _unread_fields(config: Config, document: Document) -> Iterator[Problem]:
     """Conditions on fields that the gateway reads itself, or takes out."""
     own = {fold(name.encode()) for name in (*config.identity, *config.keys.field)}
+    own |= OF_THE_RELAY | {b"sec-websocket-protocol"}  # in which a key may come
     for at, route in enumerate(config.routes):
         for name in route.headers:
             folded = fold(name.encode())
-            if folded in own or folded in _TAKEN_OUT or folded.startswith(_PREFIXES):
+            if folded in own or folded.startswith(PREFIXES_OF_THE_RELAY):
                 problem = document.problem(
                     ("routes", at, "headers", name),
                     "is a field that the gateway itself reads or removes",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SIGNING_SECRET, Start, json_answer, token_of
+from tests.support.asking import question, request
 from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, Visit, ask, fields_by_name, status
 
@@ -83,19 +84,6 @@ def key_of(gate: Gateway) -> str:
 def caller(gate: Gateway, way: str) -> str:
     """The credential of a session, or of a caller with a JWT."""
     return str(gate.config["key"]) if way == "key" else token_of("robot", **CLAIMS)
-
-
-def request(path: str, credential: str, *lines: str) -> bytes:
-    fields = "".join(f"{line}\r\n" for line in lines)
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
-        f"Authorization: Bearer {credential}\r\n{fields}\r\n"
-    ).encode()
-
-
-def question(path: str, credential: str) -> bytes:
-    lines = (f"X-Forwarded-Uri: {path}", "X-Forwarded-Method: GET")
-    return request("/.well-known/latchkey/verify", credential, *lines)
 
 
 @pytest.mark.parametrize("way", ["key", "jwt"])

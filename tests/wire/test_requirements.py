@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SIGNING_SECRET, Start, json_answer, token_of
+from tests.support.asking import question, request
 from tests.support.gateway import Gateway
 from tests.support.raw import Client, Upstream, Visit, ask, fields_by_name, status
 
@@ -61,19 +62,6 @@ def gate(start: Start, upstream: Upstream) -> Iterator[Gateway]:
             client.send(b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
             running.config["key"] = json.loads(client.answer()[2])["token"]
         yield running
-
-
-def request(path: str, credential: str, *lines: str) -> bytes:
-    fields = "".join(f"{line}\r\n" for line in lines)
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
-        f"Authorization: Bearer {credential}\r\n{fields}\r\n"
-    ).encode()
-
-
-def question(path: str, credential: str) -> bytes:
-    lines = (f"X-Forwarded-Uri: {path}", "X-Forwarded-Method: GET")
-    return request("/.well-known/latchkey/verify", credential, *lines)
 
 
 @pytest.mark.parametrize("way", ["key", "jwt"])

@@ -102,6 +102,11 @@ HOSTS = frozenset(
 # The relay tells the gateway's own endpoints of callers by fields with this prefix.
 OWN_PREFIX = b"x-latchkey-"
 
+# The relay reads these itself, or takes them out of requests; and all that begin so.
+OF_THE_RELAY = HOP_BY_HOP | FORWARDING | OVERRIDES
+OF_THE_RELAY |= {b"authorization", b"content-length", b"cookie", b"expect", b"host"}
+PREFIXES_OF_THE_RELAY = (*FORWARDING_PREFIXES, OWN_PREFIX)
+
 # A trailer with one of these names would change framing, routing or identity (RFC 9110 §6.5.1).
 NEVER_TRAILERS = (
     HOP_BY_HOP
