@@ -72,3 +72,17 @@ async def test_bytes_that_move_keep_a_session_from_being_idle(extends_session: b
         exchange.activity = (tick, 0)
         live.sweep(tick * 100.0)
     assert store.touched == ["alice's"] * (2 * extends_session)
+
+
+async def test_an_exchange_that_cannot_be_ended_spares_no_other() -> None:
+    class Failing(InFlight):
+        def session_ended(self) -> None:
+            raise RuntimeError
+
+    first, failing, last = InFlight(whole=None), Failing(whole=None), InFlight(whole=None)
+    store = Store()
+    live = LiveSessions(lambda: [first, failing, last], cast("Any", store), 1800)
+    store.near.changes.note("alice's")
+    live.sweep(0.0)
+    await asyncio.sleep(0.01)
+    assert (first.ended, last.ended) == (True, True)

@@ -110,6 +110,14 @@ async def test_no_frame_follows_a_close_frame() -> None:
             assert await read(sides.client) == sent
 
 
+async def test_no_frame_follows_the_end_of_the_upstream() -> None:
+    """The client has been told the end already, and can get nothing more."""
+    async with opened() as sides:
+        sides.server.shutdown(socket.SHUT_WR)
+        assert await read(sides.client) == b""
+        assert sides.tunnel.close(websocket.GOING_AWAY, "bye")
+
+
 async def test_one_direction_may_end_before_the_other() -> None:
     """The end is passed on, and the tunnel may be silent for a shorter time from then on."""
     async with opened(b"tcp") as sides:

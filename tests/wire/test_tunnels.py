@@ -264,6 +264,30 @@ def test_a_logout_ends_tunnels_of_any_protocol(tunnels: Gateway, shop: Upstream)
     assert tunnels.records(path="/mine/x", status=101, reason="invalid_key")
 
 
+def test_a_logout_ends_a_tunnel_whose_server_has_ended(tunnels: Gateway, shop: Upstream) -> None:
+    """Its client can be told nothing more; the session's other tunnels end as ever."""
+
+    def switches(visit: Visit) -> None:
+        is_ending = b"/mine/ending" in visit.head()
+        visit.send(switched(b"websocket"))
+        if is_ending:
+            visit.finish()
+
+    shop.clear(switches)
+    key = log_in(tunnels.port)
+    with Client(tunnels.port) as lasting, Client(tunnels.port) as ending:
+        for client, path in ((lasting, "/mine/lasting"), (ending, "/mine/ending")):
+            client.send(upgrade(path, "websocket", f"Authorization: Bearer {key}"))
+            assert status(client.head()) == 101
+        assert ending.sock.recv(1) == b""
+        log_out(tunnels, key)
+        assert lasting.rest().startswith(b"\x88")
+    assert tunnels.records(path="/mine/lasting", status=101, reason="invalid_key")
+    log = tunnels.log.read_text()
+    assert "cannot be checked" not in log
+    assert "did not end with its session" not in log
+
+
 # Of all sizes that a frame can spell, and more than the buffers on the way hold.
 _MESSAGES = (b"", b"x" * 125, b"y" * 126, bytes(65536), bytes(range(256)) * 8192)
 

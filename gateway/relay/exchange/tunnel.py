@@ -93,8 +93,8 @@ class Tunnel:
         a fragmented message it may stand (§5.4), compressed or not (RFC 7692 §6).
         """
         frames = self._frames
-        if frames is None or frames.closed:
-            return True
+        if frames is None or frames.closed or self._upstream_end.has_ended:
+            return True  # nothing may be written to the client any more
         if not frames.between:
             return False
         self._upstream_end.write(websocket.close(status, reason))

@@ -70,7 +70,7 @@ class LiveSessions:
         live, wall, changes = self._live(), time.time(), self._sessions.near.changes
         for exchange, session_id in live:
             if _ends_at(exchange) <= wall:
-                exchange.session_ended()
+                _end(exchange)
             elif changes.all or session_id in changes.ids or _parent(exchange) in changes.ids:
                 self._doubtful.add(session_id)
         changes.clear()
@@ -122,7 +122,7 @@ class LiveSessions:
         spared, self._spared = self._spared, set()
         for exchange, session_id in held:
             if exchange in spared or not _may_log_out(exchange):
-                exchange.session_ended()
+                _end(exchange)
             else:
                 self._spared.add(exchange)
                 self._doubtful.add(session_id)
@@ -134,6 +134,14 @@ class LiveSessions:
             moves = exchange in before and before[exchange] != self._moved[exchange]
             if moves and _extends_session(exchange):
                 self._sessions.touch(session_id)
+
+
+def _end(exchange: OpenExchange) -> None:
+    """End one exchange. If it fails, the others end all the same."""
+    try:
+        exchange.session_ended()
+    except Exception as error:
+        _log.error("an exchange did not end with its session: %s", type(error).__name__)
 
 
 def _held_by(exchange: OpenExchange) -> str | None:
