@@ -181,7 +181,7 @@ def test_what_is_no_tls(site: Site, first: bytes) -> None:
 
 
 def test_a_handshake_has_a_deadline(site: Site) -> None:
-    """That of a head; it counts among the connections meanwhile."""
+    """wire-rules.md#F3: that of a head; it counts among the connections meanwhile."""
     with Client(site.tls) as silent, Client(site.tls) as begun:
         begun.send(b"\x16\x03\x01\x02\x00\x01")
         began = time.monotonic()
@@ -240,7 +240,7 @@ def test_redirects_to_https(site: Site, method: str, code: int) -> None:
     ],
 )
 def test_where_a_redirect_leads(site: Site, asked: bytes, place: str | None) -> None:
-    """Path and query stay byte for byte, whatever port was asked; 400 if there is no such place."""
+    """wire-rules.md#F6: whatever port was asked; 400 if there is no such place."""
     fields = b"X-Forwarded-Host: evil.example\r\nConnection: close"
     head = ask(site.redirect, b"%b\r\n%b\r\n\r\n" % (asked, fields))
     if place is None:
@@ -312,7 +312,7 @@ def test_a_proxy_header_before_tls(site: Site, header: bytes) -> None:
     ],
 )
 def test_no_proxy_header_no_request(site: Site, source: str, first: bytes) -> None:
-    """An untrusted peer, a missing, malformed or late header: closed, and logged."""
+    """wire-rules.md#F1: an untrusted peer, a missing, malformed or late header: closed, logged."""
     with Client(site.proxied, source) as client, suppress(ConnectionResetError, BrokenPipeError):
         client.send(first)
         assert client.rest() == b""

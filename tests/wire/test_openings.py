@@ -132,7 +132,7 @@ def test_one_client_of_a_proxy_leaves_places(site: Site, behind: bytes, tls: boo
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_plain_http_at_a_port_of_https(site: Site, method: str) -> None:
-    """400, as at nginx and Caddy, and nothing of the request goes on."""
+    """wire-rules.md#F4: 400, as at nginx and Caddy, and nothing of the request goes on."""
     tls, proxied = failures(site)
     site.shop.clear()
     head = ask(site.tls, request(f"{method} /", body="x" * 100_000 if method == "POST" else ""))
@@ -189,7 +189,7 @@ def over_ipv6(address: str) -> bytes:
 def test_proxies_over_ipv6_and_unix(
     site: Site, place: str, first: bytes, client: str | None
 ) -> None:
-    """The header's client, or else the proxy itself; what its request says of a client is dropped."""
+    """wire-rules.md#F2: the header's client, or else the proxy; what the request says is dropped."""
     own = ["X-Forwarded-For: 6.6.6.6", 'Forwarded: for="[2001:db8::66]:443"']
     family = socket.AF_UNIX if place == "unix" else socket.AF_INET6
     with socket.socket(family) as sock:
@@ -272,7 +272,7 @@ def test_a_check_of_the_port(site: Site, port: str) -> None:
 
 
 def test_a_slow_reader_of_the_last_answer(site: Site) -> None:
-    """It gets all of it, however long that takes it beyond `timeouts.linger`."""
+    """wire-rules.md#F5: it gets all of it, also if that takes longer than `timeouts.linger`."""
     body = os.urandom(2**20) * 8
 
     def whole(visit: Visit) -> None:
@@ -313,8 +313,8 @@ def test_an_upload_that_tls_ends(site: Site) -> None:
 
 
 def test_a_stop_ends_tls_cleanly(tmp_path: Path, redis: RedisServer) -> None:
-    """Idle connections, and one with a request that is answered last, get a close_notify: a client
-    that finds none could not tell a stop from an attack that cuts (RFC 8446 §6.1).
+    """wire-rules.md#F5: idle connections, and one whose request is answered last, get a close_notify:
+    a client that finds none could not tell a stop from an attack that cuts (RFC 8446 §6.1).
     """
     pair, at = named(tmp_path, "shop.example"), free_port()
     go_on: list[bool] = []
