@@ -56,7 +56,8 @@ class Reasons:
             return _REFUSED.get(self._outcome.reason, "fits, but the request is refused")
         rule = self._config.routes[loser.number]
         if self._decider is None or self._decider == loser.number:
-            return f"does not serve {method}"
+            guarded = _REFUSED[refusals.NO_ROUTE.reason]
+            return guarded if _serves(rule, method) else f"does not serve {method}"
         decider = self._config.routes[self._decider]
         is_beside = pattern_of(rule) == pattern_of(decider) and rule.host == decider.host
         if is_beside and not _serves(rule, method):

@@ -219,3 +219,13 @@ def test_a_way_that_opens_nothing_else(tmp_path: Path, opening: str, protected: 
     """It names its paths upstream more exactly than the other route, or other ones."""
     warnings = found(tmp_path, f"{opening}, {PUBLIC}", protected)
     assert not any("clients choose the way" in one for one in warnings)
+
+
+def test_a_route_at_the_path_of_a_backends_login(tmp_path: Path) -> None:
+    """No route leads there, so it is told; one that captures tokens does."""
+    login = "login: {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}\n"
+    for more, is_told in (("auth: public", True), ("captures: /token", False)):
+        file = tmp_path / "config.yaml"
+        file.write_text(f"{login}{HEAD}- {{upstream: shop, path: /auth/in, {more}}}\n")
+        warnings = [str(one) for one in load_with_warnings(file, {})[1]]
+        assert any("is never reached: a login asks" in one for one in warnings) is is_told

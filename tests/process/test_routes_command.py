@@ -26,7 +26,9 @@ def file(tmp_path: Path) -> Path:
 
 
 MANY = """
-login: {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}
+login:
+- {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}
+- {kind: backend, path: /page, upstream: shop, backend_path: /page, subject_prefix: "p:"}
 routes:
 - {path: "/*", upstream: shop, auth: public}
 - {path: "/a/*", upstream: shop, headers: {X-B: "1", X-C: true}, query: {q: false}}
@@ -41,6 +43,7 @@ routes:
 - {path: "/old", redirect: "/new${query}", auth: public, response_headers: {set: {X-A: "1"}}}
 - {path: "/off", upstream: shop, auth: public, maintenance: true}
 - {path: "/c", upstream: shop, captures: /token}
+- {path: "/page", upstream: shop, methods: GET, auth: public}
 """
 
 
@@ -149,6 +152,7 @@ REASONS = [
     ("PUT", "/s/b/c", {8: "does not serve PUT", 7: "written earlier wins (routes[8])"}),
     ("POST", "/in", {0: "the gateway's own path wins"}),
     ("POST", "/auth/in", {0: "a login asks its backend there: no route leads there"}),
+    ("GET", "/page", {13: "a login asks its backend there: no route leads there"}),
     ("GET", "/b/..%2fa/7", {0: "no route is as strict as all that may be meant"}),
 ]
 
