@@ -92,6 +92,11 @@ def hello(name: str) -> bytes:
     return outgoing.read()
 
 
+def ends_cleanly(client: TlsClient) -> None:
+    """From now on, an end without close_notify is an error; else Python takes a cut for an end."""
+    vars(client.tls)["suppress_ragged_eofs"] = False
+
+
 # Places.
 
 
@@ -302,6 +307,22 @@ def test_a_client_that_never_ends_tls(site: Site) -> None:
             sock.close()
 
 
+def test_a_cut_body_that_only_the_end_delimits(site: Site) -> None:
+    """wire-rules.md#F5: over TLS too, a client of HTTP/1.0 sees that it is not whole."""
+
+    def broken(visit: Visit) -> None:
+        visit.request()
+        visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf")
+        visit.close()
+
+    site.shop.clear(broken)
+    with TlsClient(site.tls) as client:
+        ends_cleanly(client)
+        client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
+            b"".join(iter(lambda: client.tls.recv(65536), b""))
+
+
 def test_an_upload_that_tls_ends(site: Site) -> None:
     """A close_notify within a body is the client's end: the upstream request is cut."""
     with TlsClient(site.tls) as client:
@@ -338,9 +359,8 @@ def test_a_stop_ends_tls_cleanly(tmp_path: Path, redis: RedisServer) -> None:
         busy.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         shop.wait(lambda: shop.got != b"")
         os.kill(relay.pid, signal.SIGTERM)
-        for client in (idle, busy):
-            # else Python takes a cut for an end
-            vars(client.tls)["suppress_ragged_eofs"] = False
+        ends_cleanly(idle)
+        ends_cleanly(busy)
         assert idle.tls.recv(1) == b""
         go_on.append(True)
         assert busy.answer()[0] == 200
