@@ -31,6 +31,7 @@ def found(folder: Path, *routes: str) -> list[str]:
         ("path: '/x/{id'", "has braces that name no segment"),
         ("path: '/x/{id}/{id}'", "names two segments alike"),
         ("path: '/x*.css'", "a star ends it"),
+        ("path: /메뉴/*", "is not ASCII: write letters beyond it in a path_regex"),
         ("path: /x, headers: {Host: a}", "is a field that the gateway itself reads or removes"),
         ("path: /x, headers: {X_User_Id: a}", "is a field that the gateway itself reads"),
         ("path: /x, headers: {X-Forwarded-For: a}", "is a field that the gateway itself reads"),

@@ -137,6 +137,8 @@ def parse(text: str, *, bare: bool = True) -> PathPattern:
         raise BadPattern("is not a path: it begins with a slash")
     if "*" in path:
         raise BadPattern("is not a path: a star ends it, as in /api/*, or stands before a suffix")
+    if not filled.isascii():
+        raise BadPattern("is not ASCII: write letters beyond it in a path_regex, percent-encoded")
     climbs = any(segment in (".", "..") for segment in filled.split("/"))
     if not _TEXT.fullmatch(filled) or "//" in text or climbs:
         raise BadPattern("is not a plain path: write it decoded, without //, dots or a query")
