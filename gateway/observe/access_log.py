@@ -48,8 +48,8 @@ class AccessLog:
         size = second = 0
         stamp = b""
         for record in records:
-            if int(record.ended) != second:
-                second = int(record.ended)
+            if (ended := int(record.ended)) != second:
+                second = ended
                 stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             line = render(record, stamp, self._hidden)
             size += len(line)
@@ -82,7 +82,26 @@ def render(record: AccessRecord, stamp: bytes, hidden: Collection[bytes] = ()) -
     need escaping, and only of quotation marks and backslashes: the grammar admits no control byte,
     and config.yaml no such route.
     """
-    path = record.route if hidden and record.route in hidden else record.path
+    # Unpacked, since each look-up of a field by its name costs 30 ns.
+    (
+        ended,
+        client,
+        method,
+        route,
+        path,
+        status,
+        bytes_in,
+        bytes_out,
+        duration,
+        upstream_duration,
+        server,
+        session_id,
+        request_id,
+        reason,
+        cause,
+    ) = record
+    if hidden and route in hidden:
+        path = route
     # `find` and not `in`, which first takes the bytes for a number, raises and drops a TypeError
     # (CPython 3.11: 245 ns, against 31).
     if path.find(b"eyJ") >= 0:
@@ -95,20 +114,20 @@ def render(record: AccessRecord, stamp: bytes, hidden: Collection[bytes] = ()) -
         b'"upstream_us": %d, "session": "%b", "request_id": "%b"%b}\n'
     ) % (
         stamp,
-        record.ended % 1 * 1000,
-        record.client,
-        record.method,
-        record.route,
+        ended % 1 * 1000,
+        client,
+        method,
+        route,
         path,
-        record.status,
-        record.bytes_in,
-        record.bytes_out,
-        record.duration * 1_000_000,
-        record.server,
-        record.upstream_duration * 1_000_000,
-        record.session_id[:SESSION_CHARACTERS],
-        record.request_id,
-        _reason(record.reason, record.cause) if record.reason else b"",
+        status,
+        bytes_in,
+        bytes_out,
+        duration * 1_000_000,
+        server,
+        upstream_duration * 1_000_000,
+        session_id[:SESSION_CHARACTERS],
+        request_id,
+        _reason(reason, cause) if reason else b"",
     )
 
 

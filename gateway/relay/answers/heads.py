@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from gateway.core.http import queries, set_cookies, shared_caches, subprotocols
@@ -55,7 +56,7 @@ def final_head(
     if request.key_fields or action.varies:
         _confine(response, request, forward)
     parts = [
-        b"HTTP/1.1 %d%b\r\n" % (response.status, response.reason),
+        _status_line(response.status, response.reason),
         _passed_lines(response, request, forward),
         framing,
         forward.answer_lines,
@@ -73,6 +74,12 @@ def final_head(
         parts.append(b"Connection: keep-alive\r\n")
     parts.append(b"\r\n")
     return b"".join(parts)
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int, reason: bytes) -> bytes:
+    """Upstreams send a few different ones."""
+    return b"HTTP/1.1 %d%b\r\n" % (status, reason)
 
 
 def interim_head(response: ResponseHead, request: RequestHead, forward: Forward) -> bytes:
