@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import LOGIN, Start, log_in, token_of
+from tests.conftest import LOGIN, SIGNING_SECRET, Start, log_in, token_of
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, always, ask, field_lines, field_names, status
 
@@ -35,11 +35,19 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
     return start(
         upstreams={"accounts": login_upstream.url, "shop": upstream.url},
         login=LOGIN,
+        jwt={"secret": SIGNING_SECRET, "subject_prefix": "services:"},
         security_headers=True,
         trusted_proxies="127.0.0.1",
         routes=[
             {"path": "/item/{id}", **shop, "request_headers": asked, "response_headers": answered},
             {"path": "/any/{id}", **shop, "auth": "optional", "request_headers": asked},
+            {
+                "path": "/claims/*",
+                **shop,
+                "accept_jwt": "verify",
+                "request_headers": {"set": {"X-Claim": "a ${claims.value} b", "X-Next": "1"}},
+                "response_headers": {"set": {"Y-Claim": "${claims.value}"}},
+            },
             {"path": "/plain/*", **shop, "auth": "public"},
             {
                 "path": "/shown/{id}",
@@ -116,6 +124,42 @@ def test_a_value_of_the_path_ends_no_line(site: Gateway, shop: Upstream, value: 
     """Control bytes are 400; what no field can hold is left out."""
     answer = send(site, f"/any/{value}")
     assert status(answer) == (200 if value == "%C3%A9" else 400)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a b", "a b"),
+        (5, "5"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (["a", "b"], "a,b"),
+        ("${subject}", "${subject}"),
+        ("x" * 4000, "x" * 4000),
+        *(
+            (value, None)
+            for value in (
+                *("a\r\nX-Evil: 1", "a\rX-Evil: 1", "a\nX-Evil: 1", "a\r\n X-Evil: 1", "a\0b"),
+                *("a\x1bb", "a\x7fb", "a\x85X-Evil: 1", "a\u2028X-Evil: 1", "é", "\uff0d", "", " "),
+                *(None, [], {}, {"a": 1}, ["a\r\nX-Evil: 1"], ["a,b", "c"], [["a"]], [None]),
+            )
+        ),
+    ],
+)
+def test_a_claim_ends_no_field(
+    site: Gateway, shop: Upstream, value: object, shown: str | None
+) -> None:
+    """What no field can hold has none, in requests and answers; the other fields are there."""
+    shop.clear(always(OK + b"\r\n"))
+    answer = send(site, "/claims/x", "X-Claim: evil", key=token_of("robot", value=value))
+    assert status(answer) == 200
+    for head, line in ((shop.got, f"X-Claim: a {shown} b"), (answer, f"Y-Claim: {shown}")):
+        assert b"Evil" not in head
+        assert b"evil" not in head
+        name = line.partition(":")[0].encode()
+        found = [line for line in field_lines(head) if line.startswith(name)]
+        assert found == ([] if shown is None else [line.encode()])
+    assert b"X-Next: 1" in field_lines(shop.got)
 
 
 def test_fields_of_answers(site: Gateway, shop: Upstream) -> None:
