@@ -26,8 +26,11 @@ class LongWay:
 
     def __init__(self) -> None:
         self.transport, self.writer = Transport(), Transport()
-        self.deadline = 0.0
+        self.deadline = self.quiet = 0.0
         self.body, self.size, self.reads = ChunkedBody(), 0, 0
+
+    def may_be_quiet(self, seconds: float) -> None:
+        self.quiet = seconds
 
     def data_received(self, data: bytes) -> None:
         self.reads += 1
@@ -108,7 +111,7 @@ def test_a_lone_chunk_passes_as_it_came(size: int) -> None:
     data = b"".join(chunk([b"x" * size]))
     short = assert_same([data, data])
     assert (short.reads, short.size, short.writer.written) == (0, 2 * size, [data])
-    assert short.deadline == NOW + IDLE
+    assert (short.deadline, short.quiet) == (NOW + IDLE, IDLE)
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,21 @@ async def test_bytes_without_a_request_end_the_connection(line: Line) -> None:
     assert not line.connection.usable
 
 
+async def test_an_answer_may_be_quiet_for_as_long_as_is_said(line: Line) -> None:
+    """Once, and also after a client that did not read; then it is cut."""
+    handler, now = Handler(), line.connection._clock.now
+    await line.hear(handler, CHUNKED + b"2\r\nhe\r\n")
+    line.connection.may_be_quiet(50.0)
+    assert line.connection.deadline == now + 50.0
+    line.connection.pause()
+    line.connection.may_be_quiet(60.0)
+    assert line.connection.deadline == float("inf")
+    line.connection.resume()
+    assert line.connection.deadline == now + 60.0
+    line.connection.expire()
+    assert handler.calls[-1] == ("broken", "upstream_timeout")
+
+
 async def test_deadlines_follow_the_answer(line: Line) -> None:
     """The head has its time once the request has been sent, each piece of the body has its own."""
     now, timeouts = line.connection._clock.now, AnswerTimeouts(10.0, 20.0, 30.0)

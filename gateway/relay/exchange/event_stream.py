@@ -67,6 +67,7 @@ class EventStream(StandIn):
         self._clock = clock
         self._write_batch = write_batch
         self._between_chunks = body.is_between_chunks
+        upstream.may_be_quiet(idle_timeout)
         write_batch.flush()  # chunks are written past it
 
     def data_received(self, data: bytes) -> None:

@@ -29,7 +29,6 @@ class Tunnel:
 
     __slots__ = (
         "_client_end",
-        "_clock",
         "_frames",
         "_upstream",
         "_upstream_end",
@@ -52,7 +51,6 @@ class Tunnel:
         """
         self.idle_timeout = idle_timeout
         self._upstream = upstream
-        self._clock = clock
         self._frames = Frames() if protocol == websocket.PROTOCOL else None  # of the upstream
         client_transport, upstream_transport = client.transport, upstream.transport
         assert client_transport is not None
@@ -71,10 +69,6 @@ class Tunnel:
         """Pass on bytes that the upstream sent behind its 101."""
         self._upstream_end.data_received(data)
 
-    def put_off(self) -> None:
-        """A byte has passed: the tunnel may be silent for a whole timeout again."""
-        self._upstream.deadline = self._clock.now + self.idle_timeout
-
     def half_close(self, end: _End) -> bool:
         """Pass on that an end writes no more. False if no direction is left."""
         other = self._upstream_end if end is self._client_end else self._client_end
@@ -83,7 +77,7 @@ class Tunnel:
         end.writer.write_eof()
         limit = _HALF_CLOSED_SECONDS if self._frames is None else _HALF_CLOSED_WEBSOCKET_SECONDS
         self.idle_timeout = min(self.idle_timeout, limit)
-        self.put_off()
+        self._upstream.may_be_quiet(self.idle_timeout)
         return True
 
     def close(self, status: int, reason: str) -> bool:

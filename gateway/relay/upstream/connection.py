@@ -186,6 +186,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
             self.deadline = self._clock.now + self._idle_limit
 
+    def may_be_quiet(self, seconds: float) -> None:
+        """Have what has begun end after so much time without a byte, from now on."""
+        self._idle_limit = seconds
+        if not self.paused:
+            self.deadline = self._clock.now + seconds
+
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
