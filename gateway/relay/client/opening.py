@@ -149,7 +149,8 @@ class Opening:
         self._task: asyncio.Task[None] | None = None
         self._stage = _Stage.HEADER if door.entrance.proxy_protocol else _Stage.HANDSHAKE
         self._scheme = "http" if door.certificates is None else "https"
-        self.peer = door.context.peer(sock.getpeername(), self._scheme)
+        self.peer = door.context.peer(sock.getpeername(), self._scheme)  # holds the place
+        self._client = self.peer  # by the PROXY header
         self.deadline = door.context.clock.now + door.context.settings.head
 
     def is_admitted(self) -> bool:
@@ -168,14 +169,10 @@ class Opening:
         door = self._door
         try:
             if self._stage is _Stage.HEADER:
-                client = await self._proxied()
-                self.leave()
-                self.peer, self._stage = client, _Stage.HANDSHAKE
-                if not self._enters():  # a share of connections is its own, not the proxy's
-                    return
+                self._client, self._stage = await self._proxied(), _Stage.HANDSHAKE
             if door.certificates is None:
                 await self._hand_over(None)
-            else:
+            elif self._enters_as_client():
                 await self._begin_tls(door.certificates)
         except BadProxyHeader:
             self._refuse_header("it is malformed")
@@ -218,6 +215,14 @@ class Opening:
         if shares.counts:
             shares.take(network)
         return True
+
+    def _enters_as_client(self) -> bool:
+        """Move the place to the client that a PROXY header has named: the share is its own."""
+        if self._client is self.peer:
+            return True
+        self.leave()
+        self.peer = self._client
+        return self._enters()
 
     def _count_failure(self) -> None:
         """Count what ended before a request could come."""
@@ -307,7 +312,7 @@ class Opening:
             }
         self._stage = _Stage.OPEN
         await context.loop.connect_accepted_socket(
-            lambda: _OpenedConnection(context, clients, self.peer, self, refusal),
+            lambda: _OpenedConnection(context, clients, self._client, self, refusal),
             self._sock,
             **tls,  # type: ignore[arg-type]
         )
