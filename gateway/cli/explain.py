@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.relay.access.route_table import RouteTable
     from gateway.relay.http1.request_head import RequestHead
 
-_URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)?(\?[^#]*)?")
+_URL = re.compile(r"((?i:https?))://([^/?#]+)(/[^?#]*)?(\?[^#]*)?")
 
 # Stands for the client's address (RFC 5737), and for the id of the request.
 _CLIENT = "192.0.2.1"
@@ -64,7 +64,7 @@ def explain(options: argparse.Namespace) -> int:
     target = (url[3] or "/") + (url[4] or "")
     lines = [f"{options.method} {target} HTTP/1.1", *host, *options.header, "", ""]
     data = "\r\n".join(lines).encode("utf-8", "surrogateescape")
-    return asyncio.run(_explain(config, document, data, scheme=url[1]))
+    return asyncio.run(_explain(config, document, data, scheme=url[1].lower()))
 
 
 async def _explain(config: Config, document: Document, data: bytes, *, scheme: str) -> int:

@@ -46,9 +46,10 @@ class Reasons:
     def __call__(self, loser: Route) -> str:
         """Why a route does not serve the request."""
         method = self._head.method.decode()
+        is_by_gateway = self._winner is not None and self._winner.number is None
         if loser.number is None:
-            return f"does not serve {method}"
-        if self._winner is not None and self._winner.number is None:
+            return "fits, but an exact path wins" if is_by_gateway else f"does not serve {method}"
+        if is_by_gateway:
             return "fits, but the gateway's own path wins"
         if unmet := self._unmet(loser.number):
             return f"has conditions that the request does not meet: {', '.join(unmet)}"

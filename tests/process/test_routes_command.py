@@ -26,6 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 
 MANY = """
+verify: /ask
 login:
 - {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}
 - {kind: backend, path: /page, upstream: shop, backend_path: /page, subject_prefix: "p:"}
@@ -177,6 +178,7 @@ def test_explain_gives_the_exact_reason(
         ("GET", "/off", "  Retry-After: 300"),
         ("GET", "/c", "the gateway asks the upstream itself, and reads its reply as a whole"),
         ("PUT", "/in", "not the gateway itself at /in does not serve PUT"),
+        ("GET", "/ask", "not the gateway itself at /ask/* fits, but an exact path wins"),
         ("GET", "/한글", "browsers and URLs write what is not ASCII as UTF-8 in escapes"),
     ],
 )
