@@ -184,6 +184,8 @@ PUBLIC = "auth: public"
         ("path: '/v1/*', add_prefix: /api", "path: '/api/v1/u/*', methods: GET", "/api/v1/u/*"),
         ("path: '/go/*', rewrite: '/${path.*}'", "path: /api/me", "/api/me"),
         ("path: '/i/{id}', rewrite: '/items/${path.id}'", "path: /items/x", "/items/x"),
+        ("path: '/i/{id}', rewrite: '/${path.id}/${path.id}.js'", "path: /a/b.js", "/a/b.js"),
+        ("path: '/o/*', rewrite: {match: '/o/(.*)', to: '/x-$1/y'}", "path: /x-1/y", "/x-1/y"),
         ("path: '/o/*', rewrite: {match: '/o/(.*)', to: '/n/$1'}", "path: '/n/*.pdf'", "/n/*.pdf"),
         ("path: '/b/*', strip_prefix: /b, upstream: based", "path: /base/x", "/base/x"),
     ],

@@ -18,9 +18,8 @@ from gateway.core.http.path_patterns import PathPattern
 # So many protected paths of an upstream are compared with each of its routes.
 _MAX_COMPARED = 256
 
-# What stands in a rewritten path for text of the client: `${path.id}`, `${path.*}` and `$1`.
-_SEGMENT = re.compile(r"\$\{path\.([a-z][a-z0-9_]*)\}")
-_REST = re.compile(r"\$\{path\.\*\}.*|\$[0-9].*")
+# Text of the client in a rewritten path: `${path.*}` and `$1` may be several segments.
+_REST = re.compile(r"\$\{path\.\*\}|\$[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +34,21 @@ class _Reach:
 
 def moved_warnings(config: Config, document: Document) -> Iterator[Problem]:
     """Find routes that open what others protect, since paths are other ones upstream."""
-    reaches = [found for at in range(len(config.routes)) if (found := _reach(config, at))]
-    if not any(any(reach.way) for reach in reaches):
+    reaches: dict[str, list[_Reach]] = {}
+    for at, route in enumerate(config.routes):
+        reach = _reach(config, at)
+        if route.upstream is not None and reach is not None:
+            reaches.setdefault(route.upstream, []).append(reach)
+    if not any(any(reach.way) for found in reaches.values() for reach in found):
         return
-    for name, upstream in config.upstreams.items():
-        same = {
-            other for other, section in config.upstreams.items()
-            if share_a_server(upstream.servers, section.servers)
-        }  # fmt: skip
-        protected = _protected(reach for reach in reaches if reach.route.upstream in same)
-        for reach in reaches:
-            if reach.route.upstream == name:
-                opened = [other for other in protected if _opens(reach, other, config)]
-                if opened:
-                    yield _opened(reach, opened[0], document)
+    for name, opening in reaches.items():
+        servers = config.upstreams[name].servers
+        same = [it for it in reaches if share_a_server(servers, config.upstreams[it].servers)]
+        protected = _protected(reach for other in same for reach in reaches[other])
+        for reach in opening:
+            opened = [other for other in protected if _opens(reach, other, config)]
+            if opened:
+                yield _opened(reach, opened[0], document)
 
 
 def _opened(reach: _Reach, other: _Reach, document: Document) -> Problem:
@@ -85,20 +85,31 @@ def _protected(reaches: Iterable[_Reach]) -> list[_Reach]:
 
 
 def _reach(config: Config, at: int) -> _Reach | None:
-    """None for a route without an upstream, and for an expression that is not rewritten."""
+    """None for a route without an upstream, and for paths that no pattern describes."""
     route = config.routes[at]
     if route.upstream is None or route.is_answered_here:
         return None
     base, strip = config.upstreams[route.upstream].base, (route.strip_prefix or "").rstrip("/")
-    add = (route.add_prefix or "").rstrip("/")
-    to = None if route.rewrite is None else route.rewrite.path or route.rewrite.to
-    text = _REST.sub("*", _SEGMENT.sub(r"{\1}", to)) if to else add + route.path[len(strip) :]
-    if to and text.endswith("*"):
-        text = text.rpartition("/")[0] + "/*"
-    if route.path_regex is not None and not to:
+    add, rewrite = (route.add_prefix or "").rstrip("/"), route.rewrite
+    to = None if rewrite is None else rewrite.path or rewrite.to
+    if to is None and route.path_regex is not None:
         return None
-    pattern = path_patterns.parse(base + (text or "/"), bare=route.bare)
+    path = add + route.path[len(strip) :] if to is None else _rewritten(to)
+    try:
+        pattern = path_patterns.parse(base + (path or "/"), bare=route.bare)
+    except path_patterns.BadPattern:
+        return None  # the base of a server may be spelled with escapes
     return _Reach(at, route, (base, strip, add, to), pattern)
+
+
+def _rewritten(to: str) -> str:
+    """The pattern of the paths to which a route rewrites."""
+    kept: list[str] = []
+    for place, segment in enumerate(to.split("/")):
+        if _REST.search(segment):
+            return "/".join([*kept, "*"])
+        kept.append(f"{{s{place}}}" if "$" in segment else segment)
+    return "/".join(kept)
 
 
 def _spelled(pattern: PathPattern) -> str:
