@@ -65,9 +65,9 @@ def test_a_container(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None
     command = [*in_a_container(), sys.executable, "-P", "-B", "-m", "gateway", "run", "-c"]
     with log.open("wb") as out:
         process = subprocess.Popen([*command, str(file)], env=environment(), stdout=out, stderr=out)
+    listed = f"/proc/{process.pid}/task/{process.pid}/children"
     try:
         wait_for_port(admin_port, process)
-        listed = f"/proc/{process.pid}/task/{process.pid}/children"
         [first] = [int(pid) for pid in Path(listed).read_text().split()]
         uid = os.geteuid() or 10001
         assert f"\nUid:\t{uid}\t" in Path(f"/proc/{first}/status").read_text()
@@ -80,7 +80,8 @@ def test_a_container(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None
         assert process.wait(HANG) == 0, log.read_text()
     finally:
         if process.poll() is None:
-            process.kill()
+            for pid in Path(listed).read_text().split():
+                os.kill(int(pid), signal.SIGKILL)  # process 1 of the container, and all in it
             process.wait()
     assert "Traceback" not in log.read_text()
 
