@@ -11,7 +11,6 @@ import math
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
 from pathlib import Path
 
 # A file begins with the number of its bytes in use. An entry is the length of its key, the key with
@@ -46,16 +45,13 @@ def render(folder: Path) -> bytes:
     }
     lines: list[str] = []
     for kind, numbers in sums.items():
-        # Of a metric, all keys begin alike.
-        read = ((*json.loads(key), numbers[key]) for key in sorted(numbers))
-        for (metric, text), entries in groupby(read, key=lambda entry: (entry[0], entry[3])):
-            samples = [
-                (name, labels, value)
-                for _, name, labels, _, value in entries
-                if "server" not in labels or _server(labels) in present
-            ]
-            if samples:
-                lines += _metric(metric, kind, text, samples)
+        metrics: dict[tuple[str, str], list[_Sample]] = defaultdict(list)
+        for key, value in numbers.items():
+            metric, name, labels, text = json.loads(key)
+            if "server" not in labels or _server(labels) in present:
+                metrics[metric, text].append((name, labels, value))
+        for (metric, text), samples in metrics.items():
+            lines += _metric(metric, kind, text, samples)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
