@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -167,3 +168,25 @@ def test_a_name_that_is_looked_up_again_may_be_any_server_on_its_port(
 def name_ip(name: str) -> str:
     """Another address for each name."""
     return {"one.test": "192.0.2.1", "other.test": "192.0.2.2"}.get(name, name)
+
+
+def test_many_names_are_resolved_by_a_bounded_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with thousands of names needs no thread for each; all are resolved."""
+    asked: list[str] = []
+    threads = []
+
+    def look_up(name: str, *_: object, **__: object) -> list[Any]:
+        threads.append(threading.active_count())
+        time.sleep(0.005)
+        asked.append(name)
+        return [(None, None, None, "", ("192.0.2.1", 0))]
+
+    before = threading.active_count()
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    names = [f"server{number}.test" for number in range(100)]
+    upstreams = {"api": {"servers": [f"http://{name}:9000" for name in names]}}
+    load(write(tmp_path, yaml.safe_dump(config(upstreams=upstreams))), {})
+    assert sorted(asked) == sorted(names)
+    assert max(threads) - before <= 32
