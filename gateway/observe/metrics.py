@@ -145,17 +145,17 @@ class Metrics:
 
         Raises `OSError`.
         """
-        if self._folder and Path(self._folder).is_dir():  # or it has been cleaned away
-            return metric_sums.render(Path(self._folder)) + self._reloads()
-        return generate_latest(self._own())
+        is_shared = self._folder and Path(self._folder).is_dir()  # or it has been cleaned away
+        workers = metric_sums.render(Path(self._folder)) if is_shared else self._render_own()
+        return workers + self._reloads()
 
-    def _own(self) -> CollectorRegistry:
-        """The numbers of this worker."""
+    def _render_own(self) -> bytes:
+        """The numbers of this worker alone."""
         registry = CollectorRegistry()
         own = (one for one in vars(self).values() if isinstance(one, MetricWrapperBase))
         for metric in (*own, *self.traffic.all):
             registry.register(metric)
-        return registry
+        return generate_latest(registry)
 
     def _reloads(self) -> bytes:
         """The numbers of the supervisor."""
