@@ -10,6 +10,7 @@ import pytest
 from gateway.core.http.addresses import CertificateFiles, Entrance
 from gateway.core.http.server_certificates import server_certificate
 from gateway.relay.client.certificates import Certificates, UnusableCertificate
+from tests.support.processes import eventually
 from tests.support.tls import named, trusting_all
 
 
@@ -124,6 +125,21 @@ def test_a_broken_pair(
     certificates.look_for_changes()
     assert (certificates.counts.failures, certificates.counts.reloads) == (1, 2)
     assert shown(certificates, names[at]) == "mended.example"
+
+
+def test_a_pair_that_becomes_valid(
+    tmp_path: Path, certificates: Certificates, pairs: list[CertificateFiles]
+) -> None:
+    """It is used from then on; until then, that is reported once."""
+    replace(pairs[0], named(tmp_path / "made", "soon.example", days=1 + 2 / 86400))
+
+    def is_used() -> bool:
+        certificates.look_for_changes()
+        return certificates.counts.reloads == 1
+
+    eventually(is_used)
+    assert certificates.counts.failures == 1
+    assert shown(certificates, "elsewhere.example") == "soon.example"
 
 
 def test_a_start_needs_all_pairs(pairs: list[CertificateFiles]) -> None:

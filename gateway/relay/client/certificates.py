@@ -27,6 +27,11 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 class UnusableCertificate(ValueError):
     """A certificate that cannot be used. The message says which and why."""
 
+    def __init__(self, message: str, *, is_early: bool = False) -> None:
+        """`is_early`: it can be used later, since it is not valid yet."""
+        super().__init__(message)
+        self.is_early = is_early
+
 
 @dataclass
 class CertificateCounts:
@@ -58,6 +63,7 @@ class Certificates:
         self.counts = CertificateCounts()
         self._entrance = entrance
         self._seen = [_marks(pair) for pair in entrance.certificates]
+        self._early: set[int] = set()  # pairs whose files are not valid yet
         self._pairs = [_read(pair, entrance.min_version) for pair in entrance.certificates]
         self._choose()
 
@@ -69,20 +75,26 @@ class Certificates:
     def look_for_changes(self) -> None:
         """Read the pairs again whose files have changed.
 
-        A pair that cannot be used, or is not valid now, leaves the old one in use: certificate and
-        key are seldom replaced in one moment. Each goes its own way, so that one that stays broken
-        keeps no other from being renewed.
+        A pair that cannot be used leaves the old one in use: certificate and key are seldom
+        replaced in one moment. So does one that has expired, and one that is not valid yet, until
+        it is. Each goes its own way, so that one that stays broken keeps no other from being
+        renewed.
         """
         for at, pair in enumerate(self._entrance.certificates):
             marks = _marks(pair)
-            if marks == self._seen[at]:
+            is_new = marks != self._seen[at]
+            if not is_new and at not in self._early:
                 continue
             self._seen[at] = marks
+            self._early.discard(at)
             try:
                 self._pairs[at] = _read(pair, self._entrance.min_version, dt.datetime.now(dt.UTC))
             except UnusableCertificate as error:
-                self.counts.failures += 1
-                _log.warning("the old certificate stays in use: %s", error)
+                if error.is_early:
+                    self._early.add(at)
+                if is_new:
+                    self.counts.failures += 1
+                    _log.warning("the old certificate stays in use: %s", error)
             else:
                 self.counts.reloads += 1
                 _log.info("%s: the new certificate is in use", pair.cert_file)
@@ -115,9 +127,9 @@ def _read(pair: CertificateFiles, min_version: str, now: dt.datetime | None = No
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise UnusableCertificate(f"{pair.cert_file}, {pair.key_file}: {why}") from None
-    why = "" if now is None else certificate.why_invalid(now)
-    if why:
-        raise UnusableCertificate(f"{pair.cert_file}: {why}")
+    if now is not None and (why := certificate.why_invalid(now)):
+        is_early = now < certificate.begins
+        raise UnusableCertificate(f"{pair.cert_file}: {why}", is_early=is_early)
     return _Pair(context, certificate.names)
 
 
