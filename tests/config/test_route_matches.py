@@ -155,6 +155,8 @@ REACHED = [
     ["path: '/a/'", "path: '/a/{x}/*'", "path: '/a/*'"],
     ["path: '/{x}'", "path: '/'", "path: '/*'"],
     ["path: '/~/*'", "path: '/~~/*'", "path: '/*'"],
+    ["path_regex: '/a.*'", "path_regex: '/a.*', query: {q: true}"],
+    ["path_regex: '/ab?', query: {q: true}", "path_regex: '/a.*'", "path_regex: '/ab?'"],
     ["path: '/*.css'", "path: '/*.x.css'", "path: '/a/*.css'"],
 ]
 

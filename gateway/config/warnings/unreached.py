@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -114,14 +115,21 @@ class _Rules:
 
     def _before_expression(self, at: int, host: str) -> list[int]:
         """The routes that take all requests of an expression: alone, or together."""
-        regex = compiled(self._patterns[at].regex)
+        own, regex = self._patterns[at], compiled(self._patterns[at].regex)
+        beside = [
+            number for number, route in enumerate(self._routes) if host in (route.host or ("",))
+        ]
+        # The place of an expression in the file is that of its first rule.
+        earlier = {
+            self._patterns[number]
+            for number in itertools.takewhile(lambda number: self._patterns[number] != own, beside)
+        }
         texts = {
-            number: pattern.as_regex
-            for number, pattern in enumerate(self._patterns)
-            if host in (self._routes[number].host or ("",))
-            and (not pattern.regex or number < at)
+            number: self._patterns[number].as_regex
+            for number in beside
+            if (not self._patterns[number].regex or self._patterns[number] in earlier)
             and self._conditions[at].imply(self._conditions[number])
-            and regex.fits_below(beginning(pattern))
+            and regex.fits_below(beginning(self._patterns[number]))
         }
         try:
             for number, text in texts.items():
