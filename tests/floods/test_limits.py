@@ -46,7 +46,7 @@ def gate(start: Start, upstream: Upstream) -> Gateway:
             {"path": "/few/*", "upstream": "few", "auth": "public"},
         ],
         limits={"body_size": "100KB", "per_address": "100%"},
-        timeouts={"connect": 1, "linger": 0.2},
+        timeouts={"connect": 1},
     )
 
 
@@ -114,7 +114,7 @@ def _answers(visit: Visit) -> None:
             visit.close()
             return
         if b"/slow" in request:
-            time.sleep(0.05)
+            time.sleep(0.5)
         visit.send(OK)
 
 
