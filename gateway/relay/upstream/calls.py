@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from gateway.core.http import refusals
 from gateway.core.http.balancing import FAILURES
 from gateway.core.http.refusals import Refusal
 from gateway.observe import causes
@@ -75,7 +76,8 @@ class Call:
     def failed(self, why: str, refusal: Refusal) -> None:
         """Note that the server has not answered as a whole."""
         self._called.failed(self, why, refusal)
-        self._pool.reached(self._called)
+        if refusal is not refusals.UPSTREAM_SILENT:  # it may not have been reached
+            self._pool.reached(self._called)
 
     def answered(self, status: int) -> None:
         """Note that an answer of the server has begun."""
