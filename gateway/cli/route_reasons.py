@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.config.route_rules import conditions_of, described_conditions, order_of, pattern_of
-from gateway.core.http import refusals
+from gateway.core.http import paths, refusals
 from gateway.core.http.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Reasons:
             return _REFUSED.get(self._outcome.reason, "fits, but the request is refused")
         rule = self._config.routes[loser.number]
         if self._decider is None or self._decider == loser.number:
-            guarded = _REFUSED[refusals.NO_ROUTE.reason]
-            return guarded if _serves(rule, method) else f"does not serve {method}"
+            return self._unserved(loser) if _serves(rule, method) else f"does not serve {method}"
         decider = self._config.routes[self._decider]
         is_beside = pattern_of(rule) == pattern_of(decider) and rule.host == decider.host
         if is_beside and not _serves(rule, method):
@@ -66,6 +65,14 @@ class Reasons:
         if self._comes_first(loser.number):
             return self._looser(loser)
         return f"fits, but {_order_rule(decider, rule)} (routes[{self._decider}])"
+
+    def _unserved(self, route: Route) -> str:
+        """Why the route that decides does not serve its own method."""
+        action = route.action
+        readings = paths.read(action.prefix + action.upstream_path(self._head.path))
+        if route.upstream_paths.guarded.hold(readings.at_backends, suffixes=False):
+            return _REFUSED[refusals.NO_ROUTE.reason]
+        return "fits, but a route that may be meant as well does not serve the method"
 
     def _unmet(self, number: int) -> list[str]:
         """The conditions of a rule that the request does not meet, in the gateway's reading."""
@@ -93,7 +100,9 @@ class Reasons:
 
 
 def _serves(rule: RouteOptions, method: str) -> bool:
-    """Whether a rule serves a method. HEAD goes with GET."""
+    """Whether a rule serves a method. HEAD goes with GET; two methods are never served."""
+    if method in ("TRACE", "CONNECT"):
+        return False
     meant = {method, "GET"} if method == "HEAD" else {method}
     return rule.methods is None or not meant.isdisjoint(rule.methods)
 

@@ -45,6 +45,8 @@ routes:
 - {path: "/off", upstream: shop, auth: public, maintenance: true}
 - {path: "/c", upstream: shop, captures: /token}
 - {path: "/page", upstream: shop, methods: GET, auth: public}
+- {path: "/*.x", upstream: shop}
+- {path: "/own", upstream: shop, methods: POST}
 """
 
 
@@ -154,6 +156,8 @@ REASONS = [
     ("POST", "/in", {0: "the gateway's own path wins"}),
     ("POST", "/auth/in", {0: "a login asks its backend there: no route leads there"}),
     ("GET", "/page", {13: "a login asks its backend there: no route leads there"}),
+    ("TRACE", "/x", {0: "does not serve TRACE"}),
+    ("GET", "/own.x", {14: "a route that may be meant as well does not serve the method"}),
     ("GET", "/b/..%2fa/7", {0: "no route is as strict as all that may be meant"}),
 ]
 
