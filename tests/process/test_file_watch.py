@@ -124,7 +124,9 @@ def test_other_files_do_not_count(mounted: Path) -> None:
     assert [watched.have_changed(), watched.have_changed()] == [False, False]
 
 
-def test_all_files_that_are_named_are_watched(tmp_path: Path) -> None:
+def test_all_files_that_are_named_are_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The files of config.yaml, and templates that are not there yet."""
     certificate = tls.self_signed(tmp_path)
     users.write(tmp_path / "users.json", alice=users.user())
@@ -167,6 +169,7 @@ def test_all_files_that_are_named_are_watched(tmp_path: Path) -> None:
     }
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(files, "seen", {})  # by the tests before
     read: dict[str, files.Mark] = {}
     load_in_child(file, read_files=read)
     there = {str(path) for path in tmp_path.rglob("*") if path.is_file()}
