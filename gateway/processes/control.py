@@ -69,7 +69,7 @@ class Control:
             return
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.bind(_address(self.path))
+            sock.bind(address(self.path))
             sock.listen(_MAX_WAITING)
             sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
             # A connection is a signal (SIGIO), since the supervisor waits for signals.
@@ -134,7 +134,7 @@ def request_reload(path: str) -> Outcome:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
-            sock.connect(_address(path))
+            sock.connect(address(path))
         except OSError:
             raise ControlError(f"no gateway runs here with {os.path.abspath(path)}") from None
         user = _user_of(sock)
@@ -151,8 +151,8 @@ def request_reload(path: str) -> Outcome:
         raise ControlError("the gateway has ended before it had reloaded") from None
 
 
-def _address(path: str) -> str:
-    """The abstract name for a config.yaml.
+def address(path: str) -> str:
+    """The abstract name for a config.yaml (unix(7)).
 
     Containers may share a network, to which names belong: each has a root folder of its own. A
     path stays as it was typed, since its links may lead elsewhere by now.

@@ -132,11 +132,11 @@ class Supervisor:
         return None if happened is None else happened.si_signo
 
     def _look_after_children(self) -> None:
+        if not self._workers.has_served:
+            self._look_after_first_start()  # before one that served, and was killed, is taken out
         for pid, code in self._reaped():
             self._has_ended(pid, code)
         self._generations.look_after_retired()
-        if not self._workers.has_served:
-            self._look_after_first_start()
         self._workers.look_after()
         self._store.look_after()
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.process.conftest import GET, sections
-from tests.support.gateway import Gateway, gateway, reload
+from tests.support.gateway import Gateway, gateway, reload, reloaded
 from tests.support.processes import HANG, alive, eventually
 from tests.support.raw import OK, Client, Upstream, Visit, ask, status
 from tests.support.redis_server import RedisServer
@@ -72,13 +72,6 @@ def running(folder: Path, redis: RedisServer, shop: Upstream, **more: Any) -> It
 def change(relay: Gateway, **changes: Any) -> None:
     relay.config.update(changes)
     relay.log.with_name("config.yaml").write_text(yaml.safe_dump(relay.config))
-
-
-def reloaded(relay: Gateway) -> None:
-    """Reloads, and waits until the new workers have taken over."""
-    before = relay.log.read_text().count("gateway: reloaded")
-    reload(relay)
-    eventually(lambda: relay.log.read_text().count("gateway: reloaded") > before)
 
 
 def stays(relay: Gateway) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.processes.control import ControlError, Outcome, Result, request_reload
+from gateway.processes.control import ControlError, Outcome, Result, address, request_reload
 from tests.process.conftest import sections
 from tests.process.test_reload import new_child, open_files
 from tests.support.command_line import Done, run
@@ -167,11 +167,15 @@ def test_a_client_that_leaves(relay: Gateway) -> None:
     before = len(open_files(relay.pid))
     command = [sys.executable, "-m", "gateway", "reload", "-c", str(file_of(relay))]
     write(relay, with_route(relay, "/new"))
+    os.kill(relay.pid, signal.SIGSTOP)  # so that no reload ends before the client has left
+    name = "@" + address(str(file_of(relay)))[1:]
+    sockets = Path("/proc/net/unix")
     with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
-        eventually(lambda: len(relay.children()) > 2)
+        eventually(lambda: sockets.read_text().count(name) == 2)  # it listens, and one has come
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=HANG)
         assert process.returncode == 1
+    os.kill(relay.pid, signal.SIGCONT)
     eventually(lambda: status(ask(relay.port, GET % b"/new")) == 200)
     eventually(lambda: len(open_files(relay.pid)) == before)
 

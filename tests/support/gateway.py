@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.processes import HANG, free_port, running
+from tests.support.processes import HANG, eventually, free_port, running
 
 SECRET = "a secret of the tests, long enough"
 REPOSITORY = Path(__file__).parents[2]
@@ -131,4 +131,12 @@ def environment(**more: str) -> Mapping[str, str]:
 
 
 def reload(running_gateway: Gateway) -> None:
+    """Has it read its config.yaml again."""
     os.kill(running_gateway.pid, signal.SIGHUP)
+
+
+def reloaded(running_gateway: Gateway) -> None:
+    """Reloads, and waits until no old worker accepts connections any more."""
+    before = running_gateway.log.read_text().count("gateway: reloaded")
+    reload(running_gateway)
+    eventually(lambda: running_gateway.log.read_text().count("gateway: reloaded") > before)

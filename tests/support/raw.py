@@ -227,6 +227,7 @@ class Upstream:
     ) -> None:
         self.answer = answer or always(OK)
         self.visits: list[Visit] = []
+        self._has_stopped = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family, backlog=256)
         self.port = int(self._listener.getsockname()[1])
@@ -285,6 +286,7 @@ class Upstream:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self) -> None:
+        self._has_stopped = True
         self._listener.close()
         self.clear()
 
@@ -297,6 +299,9 @@ class Upstream:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             visit = Visit(sock)
             self.visits.append(visit)
+            if self._has_stopped:  # it was accepted while the others were closed
+                visit.close()
+                return
             threading.Thread(target=self._serve, args=(visit, self.answer), daemon=True).start()
 
     def _serve(self, visit: Visit, answer: Answer) -> None:

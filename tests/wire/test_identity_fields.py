@@ -258,7 +258,8 @@ def test_only_a_trusted_proxy_tells_of_the_client(gate: Gateway, shop: Upstream,
     """From others such fields are dropped in every spelling; from it, only disguises are."""
     line, more, body, _ = KINDS[kind]
     for name in FORWARDING:
-        lines = [f"{spelling}: {FORGED}" for spelling in sorted({name, name.replace("-", "_")})]
+        # A prefix passes as a path only.
+        lines = [f"{spelling}: /{FORGED}" for spelling in sorted({name, name.replace("-", "_")})]
         for source, passed in ((CLIENT, 0), (PROXY, 1)):
             shop.clear(accounts)
             assert status(ask(gate.port, request(line, *lines, *more, body=body), source)) == 200

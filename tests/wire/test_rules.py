@@ -14,7 +14,7 @@ from tests.conftest import (
     log_in,
     token_of,
 )
-from tests.support.gateway import Gateway, reload
+from tests.support.gateway import Gateway, reload, reloaded
 from tests.support.raw import Upstream, always, ask, fields_by_name, status
 from tests.support.redis_server import eventually
 
@@ -203,8 +203,8 @@ def test_a_reload_loads_the_rules_anew_or_changes_nothing(gate: Gateway, shop: U
     assert edits() == 403
     file.write_text(CODE.replace('"GET"', '"PUT"'))
     assert edits() == 403
-    reload(gate)
-    eventually(lambda: edits() == 200)
+    reloaded(gate)
+    assert edits() == 200
     file.write_text(CODE)
-    reload(gate)
-    eventually(lambda: edits() == 403)
+    reloaded(gate)
+    assert edits() == 403
