@@ -299,9 +299,6 @@ class Upstream:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             visit = Visit(sock)
             self.visits.append(visit)
-            if self._has_stopped:  # it was accepted while the others were closed
-                visit.close()
-                return
             threading.Thread(target=self._serve, args=(visit, self.answer), daemon=True).start()
 
     def _serve(self, visit: Visit, answer: Answer) -> None:
@@ -310,3 +307,5 @@ class Upstream:
         # Whatever still comes is recorded, until the gateway closes.
         while visit.read():
             pass
+        if self._has_stopped:  # it was accepted while the others were closed
+            visit.close()
