@@ -287,6 +287,9 @@ class Upstream:
 
     def stop(self) -> None:
         self._has_stopped = True
+        with contextlib.suppress(OSError):
+            # Wakes the thread that accepts: it could go on with a later listener of this number.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.clear()
 
