@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from gateway.core.http.addresses import BACKLOG, Entrance
 from gateway.relay.access.redirects import Redirects
+from gateway.relay.client.acceptor import Acceptor
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.client.connection import ClientConnection
-from gateway.relay.client.opening import Acceptor, Door, OpeningCounts
+from gateway.relay.client.opening import Door, OpeningCounts
 from gateway.relay.client.registered import Clients
 from gateway.relay.exchange.context import Context
 

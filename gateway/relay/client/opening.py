@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import errno
 import logging
 import socket
 import ssl
 from dataclasses import dataclass
 
 from gateway.core.http import proxy_header, refusals
-from gateway.core.http.addresses import BACKLOG, Entrance
+from gateway.core.http.addresses import Entrance
 from gateway.core.http.proxy_header import BadProxyHeader
 from gateway.core.http.refusals import Refusal
 from gateway.relay.access.peer import Peer
@@ -27,12 +26,6 @@ from gateway.relay.exchange.context import Context
 from gateway.relay.exchange.exchange import Exchange
 
 _log = logging.getLogger("gateway.relay")
-
-# How many connections a listener accepts in one turn of the loop.
-_MAX_ACCEPTED_AT_ONCE = 64
-
-# How long a listener pauses when no file descriptor is left (seconds), as asyncio's own do.
-_PAUSE_SECONDS = 1.0
 
 # uvloop would cut what a slow client has not read yet. The connection has deadlines of its own.
 _SHUTDOWN_SECONDS = 86400.0
@@ -65,66 +58,6 @@ class Door:
     context: Context
     clients: Clients
     counts: OpeningCounts
-
-
-class Acceptor:
-    """Accepts the connections of one listener, and opens each."""
-
-    def __init__(self, listener: socket.socket, door: Door) -> None:
-        self._listener = listener
-        self._door = door
-        self._openings: set[asyncio.Task[None]] = set()
-        self._pause: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        self._listener.listen(BACKLOG)
-        self._listener.setblocking(False)  # noqa: FBT003 (the socket API's own)
-        self._go_on()
-
-    def close(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-        self._door.context.loop.remove_reader(self._listener)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        for _ in range(_MAX_ACCEPTED_AT_ONCE):
-            try:
-                sock, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._wait_for_descriptors()
-                else:
-                    _log.error("a connection is not accepted: %s", error.strerror)
-                return
-            self.take(sock)
-
-    def _wait_for_descriptors(self) -> None:
-        """Pause: the connection that waits in the queue would wake the loop at once."""
-        loop = self._door.context.loop
-        loop.remove_reader(self._listener)
-        self._pause = loop.call_later(_PAUSE_SECONDS, self._go_on)
-
-    def _go_on(self) -> None:
-        self._door.context.loop.add_reader(self._listener, self._accept)
-
-    async def take_waiting(self, sock: socket.socket) -> None:
-        self.take(sock)
-
-    def take(self, sock: socket.socket) -> None:
-        """Open a connection that has been accepted."""
-        sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
-        try:
-            opening = Opening(sock, self._door)
-        except OSError:  # the client has gone
-            sock.close()
-            return
-        if opening.is_admitted():
-            task = self._door.context.loop.create_task(opening.run())
-            self._openings.add(task)
-            task.add_done_callback(self._openings.discard)
 
 
 class _Stage(enum.Enum):
