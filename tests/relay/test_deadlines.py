@@ -3,16 +3,23 @@
 import asyncio
 import math
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import uvloop
 
-from gateway.relay.loop.deadlines import Clock
+from gateway.relay.loop.deadlines import Clock, untaken
+from tests.support.tls import self_signed, trusting_all
 
 WRITE_TIMEOUT = 10.0  # seconds
 SECONDS_PER_BYTE = 0.001
 PAST = -1.0
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @dataclass(eq=False)
@@ -27,6 +34,20 @@ class Connection:
 
     def expire(self) -> None:
         self.expired += 1
+
+
+class Accepted(asyncio.Protocol):
+    """The server's side of one connection."""
+
+    def __init__(self, accepted: asyncio.Queue[asyncio.Transport]) -> None:
+        self._accepted = accepted
+        self.lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._accepted.put_nowait(cast("asyncio.Transport", transport))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
 
 
 def sweep(clock: Clock, now: float) -> None:
@@ -116,6 +137,32 @@ async def test_what_a_client_takes_puts_its_end_off(
     assert WRITE_TIMEOUT + 1 < connection.stall[1] <= 2 * WRITE_TIMEOUT
     sweep(clock, WRITE_TIMEOUT + 1)
     assert connection.expired == 0
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_tls_whose_socket_has_just_gone(run: Run, tmp_path: Path) -> None:
+    """A tick may come before the loop has told the end of the connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+
+    async def end_and_tick() -> None:
+        loop, accepted = asyncio.get_running_loop(), asyncio.Queue[asyncio.Transport]()
+        made = Accepted(accepted)
+        server = await loop.create_server(lambda: made, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting_all())
+        transport = await accepted.get()
+        transport.abort()
+        try:
+            while not made.lost and transport.get_extra_info("socket") is not None:
+                await asyncio.sleep(0)
+            assert not made.lost
+            assert untaken(transport) == 0
+        finally:
+            writer.close()
+            server.close()
+
+    run(end_and_tick())
 
 
 async def test_the_clock_ticks_until_it_is_stopped() -> None:

@@ -106,6 +106,8 @@ def untaken(transport: asyncio.Transport) -> int:
     which may hold megabytes (tcp(7), `tcp_wmem`).
     """
     queued = bytearray(_INT.size)
-    with suppress(OSError):  # it has just been closed
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+    sock = transport.get_extra_info("socket")
+    if sock is not None:  # below TLS it goes one turn of the loop before the connection is lost
+        with suppress(OSError):  # it has just been closed
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, queued)
     return transport.get_write_buffer_size() + int(_INT.unpack(queued)[0])
