@@ -3,6 +3,7 @@
 import itertools
 import logging
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,24 @@ def test_no_part_of_a_token_leaves_a_guard(before: int, cuts: list[int]) -> None
     assert found
     assert text.startswith(left)
     assert len(left) <= text.index(TOKEN)
+
+
+@given(st.sets(st.sampled_from(list(b"eyJhbGciO.-_1")), min_size=1), CUTS)
+def test_an_escaped_token_leaves_no_guard(escaped: set[int], cuts: list[int]) -> None:
+    """RFC 8259 §7: JSON may write each character as `\\uXXXX`, as some encoders write `-`."""
+    token = b"".join(b"\\u%04x" % c if c in escaped else bytes([c]) for c in TOKEN)
+    text = b'["%b", "%b", "more"]' % (b"x y" * 22_000, token)
+    left, found = delivered(text, cuts)
+    assert found
+    assert len(left) <= text.index(token)
+
+
+def test_a_long_word_takes_no_time() -> None:
+    """A stored image in base64 is read in linear time: 1 MiB in pieces takes milliseconds."""
+    word = b"x" * 16_000 + b'"'
+    began = time.process_time()
+    assert delivered(word * 64, [len(word) * number for number in range(64)])[1] is False
+    assert time.process_time() - began < 5
 
 
 @given(

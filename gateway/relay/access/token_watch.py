@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import string
 import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -37,9 +38,14 @@ _MAX_SAMPLE_BYTES = 16384
 # that cuts the reply.
 _MAX_HELD_BYTES = 65536
 
-# The end of a text in which a token may have begun, and how much of it is kept: no token is longer.
-_OPEN_END = re.compile(rb"[A-Za-z0-9_.-]+\Z")
-_MAX_TOKEN_BYTES = 16384
+# JSON may write a character as an escape (RFC 8259 §7), as Django's `escapejs` does with `-`.
+_ESCAPE = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
+
+# A text with these at its end may end within a token.
+_OF_TOKENS = string.ascii_letters.encode() + string.digits.encode() + b"_.-\\"
+
+# How much of such an end is kept (bytes): no token is longer, with a few escapes.
+_MAX_TOKEN_BYTES = 32768
 
 # Of a path, in the log.
 _MAX_PATH_CHARACTERS = 200
@@ -170,8 +176,7 @@ class _Guard:
         self._has_begun = True
         if _holds_token(text):
             raise TokenFound
-        end = _OPEN_END.search(text, max(0, len(text) - _MAX_TOKEN_BYTES))
-        at = len(text) if end is None else end.start()
+        at = max(len(text.rstrip(_OF_TOKENS)), len(text) - _MAX_TOKEN_BYTES)
         self._held = text[at:]
         return [text[:at]] if at else []
 
@@ -194,10 +199,15 @@ def _guard(response: ResponseHead, *, streams: bool) -> _Guard | None:
 
 
 def _holds_token(text: bytes) -> bool:
-    """Whether a JWT stands in a text, also in one of wide characters."""
-    if text.find(b"e") < 0:
-        return False
-    return bool(jwt_text.first(text.replace(b"\0", b"").decode("latin-1")))
+    """Whether a JWT stands in a text, also in one of wide characters or with escapes."""
+    text = text.replace(b"\0", b"")
+    if b"\\u00" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    return b"e" in text and bool(jwt_text.first(text.decode("latin-1")))
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return bytes([int(escape[1], 16)])
 
 
 class TokenWatches:
