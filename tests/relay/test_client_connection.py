@@ -34,7 +34,7 @@ class Transport:
         return 0
 
     def is_closing(self) -> bool:
-        return bool(self.closed)
+        return self.closed not in ([], ["write side"])
 
     def can_write_eof(self) -> bool:
         return True
@@ -64,9 +64,10 @@ class Line:
         if answers:
             self.may_answer.set()
         shares = SimpleNamespace(crowded=10, counts=False)
+        self.clock = SimpleNamespace(now=0.0)
         context: Any = SimpleNamespace(
             settings=replace(SETTINGS, **limits),
-            clock=SimpleNamespace(now=0.0),
+            clock=self.clock,
             requests=RequestReader(instance=INSTANCE, identity=(), max_fields=8),
             connections=shares,
             load=SimpleNamespace(requests=0, shares=shares),
@@ -140,12 +141,18 @@ async def test_what_cannot_become_a_request_is_refused_at_once(data: bytes, reas
 
 
 async def test_what_comes_behind_the_last_answer_is_dropped() -> None:
-    """Up to 1 MiB: unread bytes would make a reset of the close (RFC 9112 §9.6)."""
-    line = Line()
-    line.hears(b"\x16\x03\x01", *[b"x" * 65536] * 16)
-    assert line.transport.closed == ["write side"]
-    line.hears(b"x")
-    assert line.transport.closed == ["write side", "aborted"]
+    """Unread bytes would make a reset of the close (RFC 9112 §9.6). As long as more comes, the
+    client has `timeouts.linger` to send on, and half a minute in all.
+    """
+    line = Line(linger=2)
+    line.hears(b"\x16\x03\x01", *[b"x" * 65536] * 100)
+    assert (line.transport.closed, line.connection.deadline) == (["write side"], 2)
+    for now, deadline in ((1, 3), (29, 30), (30, 30)):
+        line.clock.now = now
+        line.hears(b"x")
+        assert line.connection.deadline == deadline
+    line.connection.expire()
+    assert line.transport.closed == ["write side", "closed"]
 
 
 async def test_a_client_that_closes_its_side_is_gone() -> None:

@@ -13,10 +13,10 @@ from gateway.relay.loop.deadlines import untaken
 if TYPE_CHECKING:
     from gateway.relay.exchange.context import Context
 
-# How much a client may still send after its last answer. It is read and dropped: a socket that is
-# closed with unread bytes sends a reset, which destroys the answer on its way (RFC 9112 §9.6). The
-# empty line that old clients send behind a body is enough for that.
-_MAX_DROPPED_BYTES = 1024 * 1024
+# How long a client may go on sending after its last answer (seconds), as `lingering_time` of nginx.
+# What it sends is read and dropped: a socket that is closed with unread bytes sends a reset, which
+# destroys the answer on its way (RFC 9112 §9.6). A browser sends the whole of a refused upload.
+_MAX_LINGER = 30.0
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -32,17 +32,17 @@ class Ending(Protocol):
 class Closing:
     """Closes a connection, in its own time."""
 
-    __slots__ = ("_connection", "_context", "_dropped")
+    __slots__ = ("_connection", "_context", "_until")
 
     def __init__(self, connection: Ending, context: Context) -> None:
         self._connection = connection
         self._context = context
-        self._dropped = 0  # bytes
+        self._until = context.clock.now + _MAX_LINGER
 
     def linger(self) -> None:
         """Stop writing, and drop what the client still sends.
 
-        It does so for `timeouts.linger` seconds.
+        It does so until the client has sent nothing for `timeouts.linger` seconds.
         """
         transport = self._transport
         if transport.is_closing():
@@ -63,11 +63,11 @@ class Closing:
         limit = settings.write if self._has_unsent else settings.linger
         connection.deadline = math.inf if connection.blocked else self._context.clock.now + limit
 
-    def drop(self, size: int) -> None:
-        """Drop bytes that the client has sent."""
-        self._dropped += size
-        if self._dropped > _MAX_DROPPED_BYTES:
-            self.reset()
+    def drop(self) -> None:
+        """Drop bytes that the client has sent: it has time to send more."""
+        if self._connection.deadline < self._until:
+            self.await_end()
+            self._connection.deadline = min(self._connection.deadline, self._until)
 
     def close(self) -> None:
         """Close when all written bytes have left.

@@ -98,7 +98,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is None:
             if self._closing is not None:
-                self._closing.drop(len(data))
+                self._closing.drop()
                 return
             self.buffer = self.buffer + data if self.buffer else data
             self._pump()
