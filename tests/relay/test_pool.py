@@ -613,3 +613,19 @@ async def test_many_servers(port: int, *, by_turns: bool) -> None:
         assert sum(busy) == 120
         # One by lot would give some server 20 of 120; the better of two keeps all near to 10.
         assert (min(busy), max(busy)) == (10, 10) if by_turns else max(busy) <= 16
+
+
+@pytest.mark.parametrize("by_turns", [True, False])
+async def test_many_servers_by_their_weights(port: int, *, by_turns: bool) -> None:
+    """One of twelve with nine tenths of the weight gets nine tenths, busy or not."""
+    async with pool(*[port] * 12, places=2000, policy=Policy(by_turns=by_turns)) as shop:
+        first, *others = shop.servers
+        first.load.weight = 99
+        for ends in (True, False):
+            before = first.requests
+            for _ in range(440):
+                request = acquired(shop)
+                if ends:
+                    shop.release(await request.connection(), request, reusable=True)
+            assert 360 <= first.requests - before <= 430
+        assert sum(server.requests for server in others) > 0

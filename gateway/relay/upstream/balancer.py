@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import math
 import time
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 # The orders of so many sticky keys are kept. For 50 servers one takes 0.1 ms to find, and 0.5 KiB.
 _MAX_ORDERS = 1024
 
-# Of more servers, two are drawn by lot and compared: the choice takes the same time for any number,
-# and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001). By turns, they
-# stand in a heap.
+# Of more servers, two are drawn by lot and compared: the choice takes about the same time for any
+# number, and the load is nearly as even (M. Mitzenmacher, The Power of Two Choices, 2001). A server
+# is drawn as often as its weight says: otherwise none of twelve would get more than a sixth. By
+# turns, they stand in a heap.
 _MAX_COMPARED = 8
 
 OrderOfKey = Callable[[bytes], "Sequence[Server]"]
@@ -45,6 +47,7 @@ class Balancer:
         self._restarts = restarts
         self._turn = 0.0
         self._turns: tuple[Sequence[Server], balancing.Turns] | None = None  # of many servers
+        self._lots: tuple[Sequence[Server], Sequence[int]] | None = None  # of many servers
         self._orders: tuple[Sequence[Server], OrderOfKey] | None = None  # of sticky requests
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
@@ -168,6 +171,9 @@ class Balancer:
         return self._turns[1].pick(self._turn, now)
 
     def _two_of(self, servers: Sequence[Server], now: float) -> Sequence[Server]:
-        """Two servers by lot; all of them if both are out."""
-        two = self._random.sample(servers, 2)
+        """Two servers by lot, as their weights say, or twice one; all of them if both are out."""
+        if self._lots is None or self._lots[0] is not servers:
+            weights = [server.load.weight for server in servers]
+            self._lots = servers, list(itertools.accumulate(weights))
+        two = self._random.choices(servers, cum_weights=self._lots[1], k=2)
         return servers if all(server.load.is_out(now) for server in two) else two
