@@ -202,18 +202,18 @@ def _place(document: Document, number: int) -> str:
 
 def _print_outcome(config: Config, route: Route, head: RequestHead, peer: Peer) -> int:
     """Print the head as the upstream or the client would get it, for a caller with a session."""
-    entry = placeholder_session(config) if route.identifies else None
-    if entry is not None:
+    resolved = placeholder_session(config) if route.identifies else None
+    if resolved is not None:
         head.authorization = None
-    caller = ", if the caller has a session" if entry is not None else ""
+    caller = ", if the caller has a session" if resolved is not None else ""
     if route.action.answer is not None:
         print(f"the client gets{caller}:")
-        _print_lines(_answer(config, Forward(route, entry, b""), head, peer))
+        _print_lines(_answer(config, Forward(route, resolved, b""), head, peer))
     elif route.in_process and not route.is_endpoint:
         print("the gateway asks the upstream itself, and reads its reply as a whole")
     elif route.pool is not None and not route.in_process:
         try:
-            sent = upstream_request.request_head(head, route, entry, peer, _REQUEST_ID)
+            sent = upstream_request.request_head(head, route, resolved, peer, _REQUEST_ID)
         except Refused as refused:
             return _print_refusal(refused)
         print(f"the upstream gets{caller}:")

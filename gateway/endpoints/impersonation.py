@@ -64,12 +64,12 @@ class Impersonation:
         Raises `EndpointRefused` for a second session, and for a request of another site's page.
         """
         require_own_site(request)
-        entry = await self._sessions.resolve(key.raw, renew=False)
-        if not isinstance(entry, ResolvedSession):
+        resolved = await self._sessions.resolve(key.raw, renew=False)
+        if not isinstance(resolved, ResolvedSession):
             raise EndpointRefused(refusals.BAD_KEY)
-        if entry.session.parent or entry.session.login not in self._logins:
+        if resolved.session.parent or resolved.session.login not in self._logins:
             raise EndpointRefused(refusals.IMPERSONATES)
-        return entry.session
+        return resolved.session
 
     async def __call__(
         self,

@@ -97,8 +97,8 @@ class LogoutService:
         key = left.parent_key
         if key is None:
             return None
-        entry = await self._sessions.resolve(key.raw, renew=False)
-        return (key, entry.session) if isinstance(entry, ResolvedSession) else None
+        resolved = await self._sessions.resolve(key.raw, renew=False)
+        return (key, resolved.session) if isinstance(resolved, ResolvedSession) else None
 
     def _led_back(self, request: web.Request, first: tuple[Key, Session]) -> web.Response:
         """The answer that gives the caller the key of the first session again."""
@@ -161,8 +161,8 @@ class LogoutService:
         wanted = leads_on or self._may_impersonate or config.send_refresh_token is not None
         if key is None or not wanted:
             return None
-        entry = await self._sessions.resolve(key.encode(), renew=False)
-        return entry.session if isinstance(entry, ResolvedSession) else None
+        resolved = await self._sessions.resolve(key.encode(), renew=False)
+        return resolved.session if isinstance(resolved, ResolvedSession) else None
 
     async def _lead_on(self, request: web.Request, left: Session, response: web.Response) -> None:
         """Send the browser to the session's provider, to log out there as well."""

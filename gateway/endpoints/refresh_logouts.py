@@ -37,10 +37,10 @@ async def as_caller(request: web.Request, key: Key, sessions: Sessions) -> web.R
 
     The same request if the session has ended. Raises `StoreUnavailable`.
     """
-    entry = await sessions.resolve(key.raw, renew=False)
-    if not isinstance(entry, ResolvedSession):
+    resolved = await sessions.resolve(key.raw, renew=False)
+    if not isinstance(resolved, ResolvedSession):
         return request
-    session = entry.session
+    session = resolved.session
     fields = CIMultiDict(
         (name, value)
         for name, value in request.headers.items()

@@ -106,7 +106,7 @@ class Resolver:
                 session = await self._with_parent(session, lookups)
             if isinstance(session, Session) and renew and session.renew_at <= time.time():
                 session = await self._renewals.current(key, session) or _UNKNOWN
-            found = self._entry(session) if isinstance(session, Session) else session
+            found = self._resolved(session) if isinstance(session, Session) else session
         except BaseException as error:
             self._near.gave_up(session_id)
             if isinstance(error, StoreUnavailable):
@@ -116,22 +116,22 @@ class Resolver:
         if found is _UNREADABLE:
             self._near.gave_up(session_id)  # so that the next request is told the same
         else:
-            entry = found if isinstance(found, ResolvedSession) else None
-            if not extend and entry is not None and record is not None:
+            resolved = found if isinstance(found, ResolvedSession) else None
+            if not extend and resolved is not None and record is not None:
                 idle_end = records.idle_end(record, self._lifetimes.idle_timeout)
-                entry.expires = min(entry.expires, idle_end)
-            self._near.learned(credential, entry, session_id, time.time(), touched=extend)
+                resolved.expires = min(resolved.expires, idle_end)
+            self._near.learned(credential, resolved, session_id, time.time(), touched=extend)
         return found
 
     async def replaced(
         self,
         credential: bytes,
-        entry: ResolvedSession,
+        resolved: ResolvedSession,
         *,
         renew: bool = True,
         extend: bool = True,
     ) -> ResolvedSession | None:
-        """The entry with a new token after an upstream refused the present one.
+        """The session with a new token after an upstream refused the present one.
 
         None when no other token can be had. Without `renew`, only a token counts that the store has
         already.
@@ -139,7 +139,7 @@ class Resolver:
         key = keys.parse_key(credential)
         if key is None:
             return None
-        session_id = entry.session.id
+        session_id = resolved.session.id
         lookups = self._lookups if extend else self._untouching
         try:
             record = await lookups.get(session_id)
@@ -148,10 +148,10 @@ class Resolver:
                 session = await self._with_parent(session, lookups)
         except StoreUnavailable:
             return None
-        if isinstance(session, Session) and session.token == entry.session.token:
+        if isinstance(session, Session) and session.token == resolved.session.token:
             renewed = await self._renewals.replaced(key, session) if renew else None
             session = renewed or _UNKNOWN
-        found = self._entry(session) if isinstance(session, Session) else session
+        found = self._resolved(session) if isinstance(session, Session) else session
         return found if isinstance(found, ResolvedSession) else None
 
     async def _with_parent(self, session: Session, lookups: Lookups) -> Session | Unresolved:
@@ -178,7 +178,7 @@ class Resolver:
         # A subject of before a prefix was changed may be another person's by now.
         return _UNKNOWN if has_ended or not self._is_named(session) else session
 
-    def _entry(self, session: Session) -> ResolvedSession | Unresolved:
+    def _resolved(self, session: Session) -> ResolvedSession | Unresolved:
         """The session as requests need it, and until when to remember it."""
         now = time.time()
         until = (

@@ -199,7 +199,7 @@ async def by_cookie_told(here: World, name: str) -> tuple[str, dict[str, str]]:
     """A key, and what the relay says of a request that brings it in this cookie."""
     _, _, body = await here.ask("POST", "/login", BODY, **JSON)
     key = re.findall(rb"lk_[\w-]{49}", body)[0].decode()
-    session_id = (await here.entry(key)).session.id
+    session_id = (await here.resolved(key)).session.id
     return key, {
         "X_Latchkey_Session": session_id,
         "X_Latchkey_Carrier": "cookie",
@@ -227,7 +227,7 @@ async def test_no_fixation(here: World) -> None:
     """wire-rules.md#E5: a new key at every login, and the former one of the same browser ends."""
     _, fields, _ = await here.ask("POST", "/login", FIELDS, **FORM, **OWN)
     first = cookie_in(fields).partition("=")[2].partition(";")[0]
-    session_id = (await here.entry(first)).session.id
+    session_id = (await here.resolved(first)).session.id
     _, fields, _ = await here.ask(
         "POST",
         "/login",

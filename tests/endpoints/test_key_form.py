@@ -48,7 +48,7 @@ async def test_frontends_can_read_it(here: World, path: str, subject: str) -> No
     """Its claims are those of the token, as its issuer wrote them; `exp` is the session's end."""
     text = await logged_in(here, path)
     _, payload, key = parts(text)
-    session = (await here.entry(key)).session
+    session = (await here.resolved(key)).session
     assert payload == {
         "sub": subject,
         "roles": ["admin"],

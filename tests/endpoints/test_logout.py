@@ -120,7 +120,7 @@ async def test_a_backend_that_is_away_keeps_no_key_alive(redis: RedisServer) -> 
         async with world(redis.url, upstreams=upstreams, logout=logout) as place:
             first.backend.answer = answer({"token": token_of("alice")})
             key = json.loads((await place.ask("POST", "/login", BODY))[2])["token"]
-            session_id = (await place.entry(key)).session.id
+            session_id = (await place.resolved(key)).session.id
             assert (await place.ask("POST", "/logout", **by_header(session_id)))[0] == 204
             assert not await place.is_known(key)
 

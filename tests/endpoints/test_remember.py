@@ -55,9 +55,9 @@ def key_in(fields: CIMultiDict[str], body: bytes) -> str:
 
 async def info(place: World, key: str) -> SessionInfo:
     """What the record says, and that the store keeps it for as long."""
-    entry = await place.entry(key)
-    found = (await place.sessions.directory.infos([entry.session.id]))[entry.session.id]
-    left = await place.sessions.seconds_left(entry.session.id)
+    resolved = await place.resolved(key)
+    found = (await place.sessions.directory.infos([resolved.session.id]))[resolved.session.id]
+    left = await place.sessions.seconds_left(resolved.session.id)
     assert left is not None
     assert abs(left - (found.life.idle_timeout or 1800)) < 60
     return found
@@ -147,8 +147,8 @@ async def test_a_backends_cookie_that_lasts_ends_with_the_session(
     assert age
     idle = 300 if path == "/short" else 1800
     assert abs(int(age[1]) - idle * 9 / 8) < 60
-    entry = await here.entry(key_in(fields, b""))
-    assert entry.session.cookie == "jwt; Path=/; SameSite=Strict; Secure"
+    resolved = await here.resolved(key_in(fields, b""))
+    assert resolved.session.cookie == "jwt; Path=/; SameSite=Strict; Secure"
 
 
 async def test_a_backends_cookie_that_ends_with_the_browser_does_so(here: World) -> None:

@@ -21,7 +21,7 @@ async def log_in(place: World, **fields: str) -> str:
     """Logs alice in; returns the session's id."""
     place.backend.answer = answer({"token": token_of("alice")})
     body = (await place.ask("POST", "/login", BODY, **ASKED, **fields))[2]
-    return (await place.entry(json.loads(body)["token"])).session.id
+    return (await place.resolved(json.loads(body)["token"])).session.id
 
 
 async def test_a_login(place: World) -> None:

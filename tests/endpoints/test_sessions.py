@@ -106,7 +106,7 @@ async def test_the_time_of_the_last_use(redis: RedisServer) -> None:
         while True:
             await asyncio.sleep(0.2)
             place.sessions.near.clear()
-            await place.entry(key)
+            await place.resolved(key)
             by_handle = {session["handle"]: session for session in await listed(place, own)}
             if by_handle[own]["last_seen"] > by_handle[own]["created"]:
                 break

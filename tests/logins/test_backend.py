@@ -144,7 +144,7 @@ async def test_the_token_becomes_a_key(place: World) -> None:
     assert data["refresh_token"] == ""
     assert data["token"].startswith("lk_")
     assert token.encode() not in body
-    session = (await place.entry(data["token"])).session
+    session = (await place.resolved(data["token"])).session
     assert (session.subject, session.login) == ("alice", "/login")
     assert session.token.reveal() == token
     assert headers.getall("Cache-Control") == ["no-store"]
@@ -161,7 +161,7 @@ async def test_the_session_ends_with_the_token(place: World) -> None:
     ):
         place.backend.answer = answer({"token": token_of("alice", exp=expires)})
         _, _, body = await place.ask("POST", "/login", BODY)
-        assert (await place.entry(json.loads(body)["token"])).session.ends_at <= at_most
+        assert (await place.resolved(json.loads(body)["token"])).session.ends_at <= at_most
 
 
 async def test_every_login_is_a_new_key(place: World) -> None:
@@ -178,7 +178,7 @@ async def test_a_token_that_names_nobody_is_nobody_elses(place: World) -> None:
     for name in ("a", "b"):
         place.backend.answer = answer({"token": token_of("alice", sub=None, jti=name)})
         _, _, body = await place.ask("POST", "/login", BODY)
-        subjects.add((await place.entry(json.loads(body)["token"])).session.subject)
+        subjects.add((await place.resolved(json.loads(body)["token"])).session.subject)
     assert len(subjects) == 2
 
 
@@ -212,7 +212,7 @@ async def test_a_redirect_with_a_token_is_swapped(place: World) -> None:
     status, headers, _ = await place.ask("POST", "/login", BODY)
     assert (status, headers["Location"]) == (302, "/welcome")
     key = headers["Set-Cookie"].removeprefix("jwt=").removesuffix("; Path=/; HttpOnly")
-    assert (await place.entry(key)).session.token.reveal() == token
+    assert (await place.resolved(key)).session.token.reveal() == token
     assert len(place.backend.asked) == 1
 
 
@@ -375,7 +375,7 @@ async def test_the_same_browsers_former_session_ends(place: World) -> None:
     """
     place.backend.answer = answer({"token": token_of("alice")})
     first, other = [json.loads((await place.ask("POST", "/login", BODY))[2])["token"] for _ in "ab"]
-    session_id = (await place.entry(first)).session.id
+    session_id = (await place.resolved(first)).session.id
     _, _, body = await place.ask(
         "POST",
         "/login",
@@ -393,7 +393,7 @@ async def test_a_key_in_a_header_is_not_ended_by_another_login(place: World) -> 
     """A program that logs in as another user may want both."""
     place.backend.answer = answer({"token": token_of("alice")})
     first = json.loads((await place.ask("POST", "/login", BODY))[2])["token"]
-    session_id = (await place.entry(first)).session.id
+    session_id = (await place.resolved(first)).session.id
     await place.ask(
         "POST", "/login", BODY, X_Latchkey_Session=session_id, X_Latchkey_Carrier="header"
     )
@@ -429,7 +429,7 @@ async def test_a_long_token_in_a_field_is_read(place: World) -> None:
     place.backend.answer = answer({}, X_Token=token)
     status, headers, _ = await place.ask("POST", "/login", BODY)
     assert status == 200
-    assert (await place.entry(headers["X-Token"])).session.token.reveal() == token
+    assert (await place.resolved(headers["X-Token"])).session.token.reveal() == token
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])

@@ -134,7 +134,7 @@ async def test_a_form_login_that_redirects(
     before, after = expected.split("{}")
     key = headers[name].removeprefix(before).removesuffix(after)
     assert headers[name] == f"{before}{key}{after}"
-    assert (await place.entry(key)).session.token.reveal() == token
+    assert (await place.resolved(key)).session.token.reveal() == token
     assert token not in str(headers)
     assert len(place.backend.asked) == 1
 
@@ -152,7 +152,7 @@ async def test_a_token_in_an_address(redis: RedisServer) -> None:
             key = headers["Location"].removeprefix("/app#token=").removesuffix("&state=1")
             assert (status, key != "", await count(place)) == (302, is_in, int(is_in))
             if is_in:
-                assert (await place.entry(key)).session.token.reveal() == token
+                assert (await place.resolved(key)).session.token.reveal() == token
 
 
 async def test_a_browser_that_is_redirected_gets_a_cookie(redis: RedisServer) -> None:
@@ -198,7 +198,7 @@ async def test_a_graphql_login(redis: RedisServer, where: str) -> None:
         status, _, body = await place.ask("POST", "/login", MUTATION)
         data = json.loads(body)["data"]["login"]
         assert (status, data["user"]) == (200, {"id": 7})
-        assert (await place.entry(data["token"])).session.token.reveal() == token
+        assert (await place.resolved(data["token"])).session.token.reveal() == token
 
 
 NO: dict[str, Any] = {
@@ -413,4 +413,4 @@ async def test_a_token_deep_in_json(
         for part in at:
             value = value[part]
         assert status == 200
-        assert (await place.entry(value)).session.token.reveal() == token
+        assert (await place.resolved(value)).session.token.reveal() == token

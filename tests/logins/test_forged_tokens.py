@@ -223,7 +223,7 @@ async def test_an_echo_beside_the_token_is_passed_over(either: World) -> None:
     status, _, body = await either.ask("POST", "/login", sent_json(SIGNED).body)
     data = json.loads(body)
     assert (status, data["token"], data["user"]) == (200, "", {"name": ""})
-    assert (await either.entry(data["jwt"])).session.token.reveal() == token
+    assert (await either.resolved(data["jwt"])).session.token.reveal() == token
 
 
 async def test_a_refusal_that_repeats_what_was_typed_stays_one(either: World) -> None:
@@ -273,5 +273,5 @@ async def test_a_refresh_token_that_the_client_wrote_is_not_kept(
         )
         for sent, is_kept in ((sent_json(mine), False), (Sent(), True)):
             _, _, body = await place.ask("POST", "/login", sent.body)
-            session = (await place.entry(json.loads(body)["token"])).session
+            session = (await place.resolved(json.loads(body)["token"])).session
             assert (mine in session.refresh) is is_kept

@@ -48,7 +48,7 @@ async def place(redis: RedisServer) -> AsyncIterator[World]:
 async def payload(place: World, key: str) -> dict[str, Any]:
     """What the token of a key's session says, verified by the key set that the gateway shows."""
     _, _, body = await place.ask("GET", "/.well-known/jwks.json")
-    token = (await place.entry(key)).session.token.reveal()
+    token = (await place.resolved(key)).session.token.reveal()
     keys = jwt.PyJWKSet.from_dict(json.loads(body))
     kid = jwt.get_unverified_header(token)["kid"]
     [by] = [key for key in keys.keys if key.key_id == kid]
@@ -80,7 +80,7 @@ async def test_the_reply_gets_a_key(place: World) -> None:
     assert (status, headers["X-Custom"], data) == (201, "kept", {**ALICE, "n": 1.5})
     assert (headers.getall("Cache-Control"), "ETag" in headers) == (["no-store"], False)
     assert (place.backend.last.target, place.backend.last.body) == ("/backend/login?a=b", BODY)
-    session = (await place.entry(key)).session
+    session = (await place.resolved(key)).session
     assert (session.subject, session.login) == ("alice", "/login")
     said = await payload(place, key)
     now = time.time()
@@ -92,7 +92,7 @@ async def test_the_reply_gets_a_key(place: World) -> None:
 async def test_the_session_outlives_its_tokens(place: World) -> None:
     """A token lives for minutes, the session for as long as config.yaml lets it."""
     _, _, body = await place.ask("POST", "/login", BODY)
-    session = (await place.entry(json.loads(body)["token"])).session
+    session = (await place.resolved(json.loads(body)["token"])).session
     assert session.ends_at > session.expires_at + 3600
     assert session.renew_at == session.expires_at - 60
 
@@ -268,7 +268,7 @@ async def test_every_login_is_a_new_key_and_ends_the_browsers_former_one(place: 
     """wire-rules.md#E5, as for backend logins."""
     _, _, first = await place.ask("POST", "/login", BODY)
     key = json.loads(first)["token"]
-    session_id = (await place.entry(key)).session.id
+    session_id = (await place.resolved(key)).session.id
     _, _, second = await place.ask(
         "POST", "/login", BODY, X_Latchkey_Session=session_id, X_Latchkey_Carrier="cookie"
     )
@@ -396,17 +396,17 @@ async def test_no_claim_is_the_gateways_own(redis: RedisServer) -> None:
 async def test_a_new_token_says_the_same(place: World) -> None:
     """With times and a name of its own."""
     _, _, body = await place.ask("POST", "/login", BODY)
-    entry = await place.entry(json.loads(body)["token"])
+    resolved = await place.resolved(json.loads(body)["token"])
     renew = place.sessions.renewals._logins["/login"]
-    renewed = await renew(entry.session)
+    renewed = await renew(resolved.session)
     options: Any = {"verify_signature": False}
-    before = jwt.decode(entry.session.token.reveal(), options=options)
+    before = jwt.decode(resolved.session.token.reveal(), options=options)
     after = jwt.decode(renewed.token.reveal(), options=options)
     assert before.pop("jti") != after.pop("jti")
     for name in ("exp", "iat", "nbf"):
         assert after.pop(name) >= before.pop(name)
     assert before == after
-    assert renewed.refresh == entry.session.refresh
+    assert renewed.refresh == resolved.session.refresh
 
 
 async def test_another_logins_session_is_not_vouched_for(place: World) -> None:

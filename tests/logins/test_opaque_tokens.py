@@ -44,10 +44,10 @@ async def test_a_key_takes_the_tokens_place(place: World, token: str) -> None:
     shown = json.loads(body)
     assert status == 200
     assert shown == {**data, "token": shown["token"]}
-    entry = await place.entry(shown["token"])
-    assert (entry.token, entry.session.subject) == (token.encode(), "7")
-    assert entry.session.claim("/user/role") == "admin"
-    assert entry.session.claims == {"expiry": None, "user": USER}
+    resolved = await place.resolved(shown["token"])
+    assert (resolved.token, resolved.session.subject) == (token.encode(), "7")
+    assert resolved.session.claim("/user/role") == "admin"
+    assert resolved.session.claims == {"expiry": None, "user": USER}
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ async def test_the_reply_says_how_long(
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + 600))
     spelled = {"epoch": int(now + 600), "iso": f"{moment}.123456Z", "naive": moment}
     data = {"token": TOKEN, "user": USER, member: spelled.get(value, value)}
-    entry = await place.entry(json.loads((await logged_in(place, answer(data)))[1])["token"])
+    resolved = await place.resolved(json.loads((await logged_in(place, answer(data)))[1])["token"])
     longest = place.config.session.max_age
-    assert abs(entry.session.ends_at - now - (seconds or longest)) < 30
+    assert abs(resolved.session.ends_at - now - (seconds or longest)) < 30
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ async def test_config_says_how_long(
     """A duration, or the place in the reply."""
     async with world(redis.url, login=login(lifetime=lifetime), guessing="off") as place:
         reply = answer({"token": TOKEN, "user": USER, **data})
-        entry = await place.entry(json.loads((await logged_in(place, reply))[1])["token"])
-        assert abs(entry.session.ends_at - time.time() - seconds) < 30
+        resolved = await place.resolved(json.loads((await logged_in(place, reply))[1])["token"])
+        assert abs(resolved.session.ends_at - time.time() - seconds) < 30
         wrong = answer({"token": TOKEN, "user": USER, "session": {"ttl": "soon"}})
         if lifetime.startswith("/"):
             assert (await logged_in(place, wrong))[0] == 502
@@ -203,7 +203,7 @@ async def test_a_token_ends_with_its_cookie(
     async with world(redis.url, login=login(token="cookie:sid"), guessing="off") as place:
         shown = (await logged_in(place, reply))[2]
         key = shown[shown.index("lk_") :].partition(";")[0]
-        ends = (await place.entry(key)).session.ends_at
+        ends = (await place.resolved(key)).session.ends_at
         assert abs(ends - now - (seconds or place.config.session.max_age)) < 30
 
 
@@ -231,9 +231,9 @@ async def test_the_backend_says_whose_it_is(redis: RedisServer) -> None:
         _, _, body = await place.ask(
             "POST", "/login", BODY, Host="shop.example", X_Forwarded_Proto="https", Cookie="a=b"
         )
-        entry = await place.entry(json.loads(body)["token"])
-        assert entry.session.subject == "7"
-        assert entry.session.claim("groups") == ["a", "b"]
+        resolved = await place.resolved(json.loads(body)["token"])
+        assert resolved.session.subject == "7"
+        assert resolved.session.claim("groups") == ["a", "b"]
         assert (asked[1].method, asked[1].target) == ("GET", "/api/me")
         assert asked[1].headers.getall("Authorization") == [f"Bearer {TOKEN}"]
         # Django's ALLOWED_HOSTS and SECURE_SSL_REDIRECT, and tenants by host.
@@ -315,10 +315,10 @@ async def test_what_a_session_keeps_is_bounded(redis: RedisServer) -> None:
     for claims, role in (((), None), (("user.role", "/user/none"), "admin")):
         async with world(redis.url, login=login(claims=claims), guessing="off") as place:
             reply = answer(data)
-            entry = await place.entry(json.loads((await logged_in(place, reply))[1])["token"])
-            assert entry.session.subject == "7"
-            assert entry.session.claim("/user/role") == role
-            assert entry.session.claim("avatar") is None
+            resolved = await place.resolved(json.loads((await logged_in(place, reply))[1])["token"])
+            assert resolved.session.subject == "7"
+            assert resolved.session.claim("/user/role") == role
+            assert resolved.session.claim("avatar") is None
 
 
 WRITTEN = [
@@ -337,7 +337,7 @@ async def test_a_client_writes_no_claims(place: World, content_type: str, sent: 
     typed = {"username": "alice", "password": "wonderland", "plan": "gold"}
     body = json.dumps({**typed, **sent}) if isinstance(sent, dict) else f"username=alice&{sent}"
     _, _, got = await place.ask("POST", "/login", body.encode(), Content_Type=content_type)
-    session = (await place.entry(json.loads(got)["token"])).session
+    session = (await place.resolved(json.loads(got)["token"])).session
     del user["role"]
     assert (session.subject, session.claims) == ("7", {"user": user})
 
@@ -349,5 +349,5 @@ async def test_a_client_writes_no_claim_that_config_names(redis: RedisServer) ->
         place.backend.answer = answer({"token": TOKEN, "user": user})
         body = b'{"username": "alice", "password": "wonderland", "role": "admin"}'
         _, _, got = await place.ask("POST", "/login", body, Content_Type="application/json")
-        session = (await place.entry(json.loads(got)["token"])).session
+        session = (await place.resolved(json.loads(got)["token"])).session
         assert (session.claim("/user/role"), session.claim("/user/plan")) == (None, "free")

@@ -121,5 +121,5 @@ async def test_they_log_in(either: World) -> None:
         key = next(
             part for part in text.replace('"', " ").replace(";", " ").split() if "lk_" in part
         )
-        session = (await either.entry(key[key.index("lk_") :].strip("'),>"))).session
+        session = (await either.resolved(key[key.index("lk_") :].strip("'),>"))).session
         assert session.token.reveal() == TOKEN, name

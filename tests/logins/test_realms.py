@@ -102,7 +102,7 @@ async def test_users_of_a_realm(redis: RedisServer, tmp_path: Path) -> None:
     async with world(redis.url, login=login, signing=signing()) as place:
         body = json.dumps({"username": "al:ice", "password": PASSWORD}).encode()
         _, _, text = await place.ask("POST", "/login", body, Content_Type="application/json")
-        session = (await place.entry(json.loads(text)["token"])).session
+        session = (await place.resolved(json.loads(text)["token"])).session
         assert (session.subject, session.claims["sub"]) == ("blue:al%3Aice", "blue:al%3Aice")
         renew = place.sessions.renewals._logins["/login"]
         assert (await renew(session)).token != session.token
@@ -141,7 +141,7 @@ async def test_sessions_of_before_go_on_without_a_prefix(redis: RedisServer) -> 
     async with world(redis.url) as before:
         keys = [(await log_in(before, name))[0] for name in ("alice", "a:b%3A")]
         async with world(redis.url, **at(before)) as after:
-            found = [(await after.entry(key)).session.subject for key in keys]
+            found = [(await after.resolved(key)).session.subject for key in keys]
             assert found == ["alice", "a:b%3A"]
             _, own = await log_in(after, "a:b%3A")
             assert (await after.ask("POST", "/logout?scope=others", **by_header(own)))[0] == 204
@@ -155,7 +155,7 @@ async def test_sessions_of_before_end_with_another_prefix(redis: RedisServer) ->
         async with world(redis.url, **at(before, subject_prefix="staff:")) as after:
             assert not await after.is_known(old)
             new, _ = await log_in(after, "1")
-            assert (await after.entry(new)).session.subject == "staff:1"
+            assert (await after.resolved(new)).session.subject == "staff:1"
             async with world(redis.url, **at(before, subject_prefix="other:")) as last:
                 assert not await last.is_known(new)
 
@@ -170,7 +170,7 @@ async def test_a_claim_that_is_no_name_makes_no_realm(redis: RedisServer) -> Non
             assert place.refused[-1].reason == "no_realm"
         assert await place.sessions.directory.count() == 0
         key, _ = await log_in_with(place, token_of("1", tenant=7))
-        assert (await place.entry(key)).session.subject == "7:1"
+        assert (await place.resolved(key)).session.subject == "7:1"
 
 
 def test_a_realm_by_itself() -> None:

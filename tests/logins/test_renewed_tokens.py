@@ -42,7 +42,7 @@ async def logged_in(place: World) -> Session:
     """A session that can be renewed."""
     place.backend.answer = answer({"token": token(), "refresh": REFRESH})
     _, _, body = await place.ask("POST", "/login", BODY)
-    return (await place.entry(json.loads(body)["token"])).session
+    return (await place.resolved(json.loads(body)["token"])).session
 
 
 async def renewed(place: World, session: Session, given: str) -> str:
@@ -94,7 +94,7 @@ async def test_a_token_that_is_not_verified_is_not_taken(redis: RedisServer) -> 
     async with world(redis.url, login={**LOGIN, "verify": {"public_key": signer.pem}}) as place:
         place.backend.answer = answer({"token": signer.token(), "refresh": REFRESH})
         _, _, body = await place.ask("POST", "/login", BODY)
-        session = (await place.entry(json.loads(body)["token"])).session
+        session = (await place.resolved(json.loads(body)["token"])).session
         good = signer.token(n=1)
         assert await renewed(place, session, good) == good
         with pytest.raises(RenewalFailed):

@@ -18,7 +18,7 @@ async def subject(place: World, reply: dict[str, Any], sent: bytes = BODY) -> st
     place.backend.answer = answer(reply)
     status, _, body = await place.ask("POST", "/login", sent)
     assert status == 200, body
-    name: str | None = (await place.entry(json.loads(body)["token"])).session.claim("sub")
+    name: str | None = (await place.resolved(json.loads(body)["token"])).session.claim("sub")
     return name
 
 
@@ -99,4 +99,4 @@ async def test_a_reply_with_two_names_names_none(redis: RedisServer) -> None:
         token = token_of("", sub=None)
         place.backend.answer = answer(b'{"token": "%b", "id": 1, "id": 2}' % token.encode())
         _, _, body = await place.ask("POST", "/login", BODY)
-        assert (await place.entry(json.loads(body)["token"])).session.claim("sub") is None
+        assert (await place.resolved(json.loads(body)["token"])).session.claim("sub") is None

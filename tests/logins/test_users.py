@@ -73,7 +73,7 @@ async def test_a_user_gets_a_key(place: World) -> None:
     assert (status, headers["Content-Type"]) == (200, "application/json")
     assert headers["Cache-Control"] == "no-store"
     assert (data["token_type"], 43_100 < data["expires_in"] <= 43_200) == ("Bearer", True)
-    session = (await place.entry(data["token"])).session
+    session = (await place.resolved(data["token"])).session
     payload = said(session.token.reveal())
     assert (session.subject, payload["sub"], payload["role"]) == ("alice", "alice", "admin")
     assert await log_in(place, "bob", "builder's") != data["token"]
@@ -192,9 +192,9 @@ async def test_a_huge_body_and_other_methods(place: World) -> None:
 async def test_a_name_is_spelled_as_on_any_keyboard(place: World, file: Path) -> None:
     """A Mac may send Hangul in parts."""
     write(file, 홍길동=user())
-    assert (await place.entry(await log_in(place, "\u1112\u1169\u11bc길동"))).session.subject == (
-        "홍길동"
-    )
+    assert (
+        await place.resolved(await log_in(place, "\u1112\u1169\u11bc길동"))
+    ).session.subject == ("홍길동")
 
 
 async def test_the_file_is_followed(place: World, file: Path) -> None:
@@ -376,24 +376,24 @@ async def test_guesses_are_counted(redis: RedisServer, file: Path) -> None:
 
 async def test_the_next_token_says_what_the_file_says_now(place: World, file: Path) -> None:
     """Claims that change come with the next token; who is removed gets none."""
-    entry = await place.entry(await log_in(place))
+    resolved = await place.resolved(await log_in(place))
     renew = place.sessions.renewals._logins["/login"]
     write(file, alice=user(role="guest"))
-    renewed = await renew(entry.session)
+    renewed = await renew(resolved.session)
     assert said(renewed.token.reveal())["role"] == "guest"
     write(file, bob=user())
     with pytest.raises(RenewalRefused):
-        await renew(entry.session)
+        await renew(resolved.session)
 
 
 async def test_a_restart_with_a_broken_file_ends_no_session(
     redis: RedisServer, tmp_path: Path, place: World
 ) -> None:
     """While the file cannot be read, all users stay."""
-    entry = await place.entry(await log_in(place))
+    resolved = await place.resolved(await log_in(place))
     async with world(redis.url, **sections(tmp_path / "nowhere.json")) as restarted:
         with pytest.raises(RenewalFailed):
-            await restarted.sessions.renewals._logins["/login"](entry.session)
+            await restarted.sessions.renewals._logins["/login"](resolved.session)
 
 
 async def test_what_is_told_of_attempts(place: World, caplog: pytest.LogCaptureFixture) -> None:

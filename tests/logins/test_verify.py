@@ -63,7 +63,7 @@ async def test_a_token_that_is_believed_becomes_a_key(redis: RedisServer) -> Non
     async with verifying(redis, public_key=EC.pem) as place:
         status, _, key = await log_in(place, EC.token())
         assert status == 200
-        assert (await place.entry(key)).session.subject == "alice"
+        assert (await place.resolved(key)).session.subject == "alice"
     async with by_provider(redis, issuer="https://id", audience="shop") as (place, provider):
         for signer in (RSA, EC, RSA):
             good = signer.token(iss="https://id", aud=["shop", "other"])
@@ -119,7 +119,7 @@ async def test_what_a_token_says_of_its_expiry_is_still_checked(redis: RedisServ
         far = jwt.encode(payload(exp=10**30), SECRET)
         status, _, key = await log_in(place, far)
         assert status == 200
-        assert (await place.entry(key)).session.ends_at <= time.time() + 43_201
+        assert (await place.resolved(key)).session.ends_at <= time.time() + 43_201
         text = hs256(SECRET, {"sub": "alice", "exp": "9999999999"}, {"alg": "HS256"})
         assert (await log_in(place, text))[:2] == (502, "token_not_verified")
 

@@ -9,9 +9,9 @@ from gateway.relay.upstream.policy import Sticky
 
 def key(session: str | None, network: str) -> bytes:
     """The key of a request at an upstream that is sticky by session."""
-    entry = None if session is None else SimpleNamespace(session=SimpleNamespace(id=session))
+    resolved = None if session is None else SimpleNamespace(session=SimpleNamespace(id=session))
     exchange: Any = SimpleNamespace(network=network)
-    forward: Any = SimpleNamespace(entry=entry)
+    forward: Any = SimpleNamespace(resolved=resolved)
     return affinity.key(Sticky(), exchange, forward)
 
 

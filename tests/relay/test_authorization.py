@@ -51,10 +51,10 @@ def request(method: bytes = b"GET", *, by_cookie: bool = False, site: str = "") 
     return head
 
 
-def reason(head: RequestHead, route: Route, entry: Any) -> str | None:
+def reason(head: RequestHead, route: Route, resolved: Any) -> str | None:
     """Why the caller is refused; None if it may pass."""
     try:
-        authorise(head, route, entry, PEER)
+        authorise(head, route, resolved, PEER)
     except Refused as refused:
         return refused.refusal.reason
     return None

@@ -30,12 +30,12 @@ def told(*lines: str, cookie: str | None = None, captures: int | None = None) ->
     data = "\r\n".join(["GET /logout HTTP/1.1", "Host: a", *lines]).encode() + HEAD_END
     head = READER.read(data, len(data) - len(HEAD_END))
     route = Route("/logout", Access(Auth.OFFERED), Action(whole=captures), is_endpoint=True)
-    entry = None
+    resolved = None
     if cookie is not None:
         token = Token(b"the.jwt.token")
         session = Session(id_of(KEY), "alice", token, "/login", ends_at=1e12, cookie=cookie)
-        entry = ResolvedSession(session, b"", b"the.jwt.token", 1e12)
-    written = caller_lines.lines(head, route, entry).decode().split("\r\n")[:-1]
+        resolved = ResolvedSession(session, b"", b"the.jwt.token", 1e12)
+    written = caller_lines.lines(head, route, resolved).decode().split("\r\n")[:-1]
     return {name: value for name, _, value in (line.partition(": ") for line in written)}
 
 

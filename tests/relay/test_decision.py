@@ -126,8 +126,8 @@ async def test_a_request_with_a_good_key_goes_on_with_its_token(gate: Gate, issu
     """The head for the upstream has the session's token and subject in the place of the key."""
     forward = await gate.decide("GET /api/x", bearer(issued))
     assert forward.route.name == "/api/*"
-    assert forward.entry is not None
-    token = forward.entry.session.token.reveal()
+    assert forward.resolved is not None
+    token = forward.resolved.session.token.reveal()
     assert f"\r\nAuthorization: Bearer {token}\r\n".encode() in forward.head
     assert b"\r\nX-User-Id: alice\r\n" in forward.head
     assert issued.key.reveal().encode() not in forward.head
@@ -203,12 +203,12 @@ async def test_where_a_key_is_not_asked_for(gate: Gate, issued: Issued) -> None:
     says otherwise; a public one looks at none.
     """
     bad = f"Authorization: Bearer {UNKNOWN}"
-    assert (await gate.decide("GET /maybe/x")).entry is None
-    assert (await gate.decide("GET /maybe/x", bearer(issued))).entry is not None
+    assert (await gate.decide("GET /maybe/x")).resolved is None
+    assert (await gate.decide("GET /maybe/x", bearer(issued))).resolved is not None
     assert await gate.refusal("GET /maybe/x", bad) is refusals.BAD_KEY
-    assert (await gate.decide("GET /guest/x", bad)).entry is None
+    assert (await gate.decide("GET /guest/x", bad)).resolved is None
     forward = await gate.decide("GET /public/x", bearer(issued))
-    assert forward.entry is None
+    assert forward.resolved is None
     assert b"X-User-Id" not in forward.head
 
 
@@ -223,8 +223,8 @@ async def test_a_cookie_acts_for_the_sites_own_pages_alone(gate: Gate, issued: I
     cookie = f"Cookie: session={issued.key.reveal()}"
     foreign = "Sec-Fetch-Site: cross-site"
     assert await gate.refusal("POST /api/x", cookie, foreign) is refusals.CROSS_SITE
-    assert (await gate.decide("GET /api/x", cookie, foreign)).entry is not None
-    assert (await gate.decide("POST /api/x", cookie, "Sec-Fetch-Site: same-origin")).entry
+    assert (await gate.decide("GET /api/x", cookie, foreign)).resolved is not None
+    assert (await gate.decide("POST /api/x", cookie, "Sec-Fetch-Site: same-origin")).resolved
 
 
 async def test_a_session_that_has_ended_opens_nothing(gate: Gate, issued: Issued) -> None:

@@ -108,7 +108,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
         watch=UNWATCHED,
     )
     forward: Any = SimpleNamespace(
-        route=route, entry=SimpleNamespace(token=b"the-token"), answer_lines=b""
+        route=route, resolved=SimpleNamespace(token=b"the-token"), answer_lines=b""
     )
     upstream: Any = SimpleNamespace(deadline=0.0, transport=Transport())
     return Delivery(exchange, forward, upstream), exchange  # type: ignore[arg-type]

@@ -178,8 +178,8 @@ SPELLED = b"1%7Cab%2Bcd/ef%3D%3D"
 def test_a_token_from_the_query_comes_back_in_no_spelling(token: bytes, whole: int | None) -> None:
     """Backends repeat the query as it came, or encode it again; on routes that capture, too."""
     sent = forward(send_token=InQuery("key"), whole=whole)
-    assert sent.entry is not None
-    sent.entry.token = OPAQUE
+    assert sent.resolved is not None
+    sent.resolved.token = OPAQUE
     lines = render(
         answer(
             b"Location: /x/?a=1&key=%b#top" % token,

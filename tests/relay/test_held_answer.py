@@ -19,7 +19,7 @@ class Way:
         self.ending: list[Any] = []
         session = SimpleNamespace(id="alice's", refresh="refresh", renew_at=0.0, claims={})
         forward: Any = SimpleNamespace(
-            entry=SimpleNamespace(session=session),
+            resolved=SimpleNamespace(session=session),
             route=SimpleNamespace(is_endpoint=False, in_process=False),
         )
         context = SimpleNamespace(

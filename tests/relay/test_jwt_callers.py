@@ -39,13 +39,13 @@ async def test_a_token_is_verified_once_in_a_while() -> None:
     """And never after it has expired."""
     read = Reader(time.time() + 3600)
     jwt_callers = jwt_callers_of(read)
-    entries = [await jwt_callers.entry(b"a.b.c") for _ in range(100)]
+    found = [await jwt_callers.session_of(b"a.b.c") for _ in range(100)]
     assert read.asked == 1
-    assert all(entry is entries[0] for entry in entries)
-    assert entries[0].expires <= time.time() + 10
+    assert all(resolved is found[0] for resolved in found)
+    assert found[0].expires <= time.time() + 10
     read.expires = time.time() - 1
     for _ in range(3):
-        await jwt_callers.entry(b"expired.within.leeway")
+        await jwt_callers.session_of(b"expired.within.leeway")
     assert read.asked == 4
 
 
@@ -54,7 +54,7 @@ async def test_what_is_remembered_is_bounded() -> None:
     read = Reader()
     jwt_callers = jwt_callers_of(read)
     for number in range(3000):
-        await jwt_callers.entry(b"a.b.%d" % number)
+        await jwt_callers.session_of(b"a.b.%d" % number)
     assert read.asked == 3000
     assert len(jwt_callers._known) <= 1000
 
@@ -62,12 +62,12 @@ async def test_what_is_remembered_is_bounded() -> None:
 async def test_what_requests_get_of_a_token() -> None:
     """Its claims as they were verified, the fields for upstreams, and no session."""
     token = rsa_signer().token().encode()
-    entry = await jwt_callers_of(Reader()).entry(token)
-    assert entry.token == token
-    assert entry.lines == b"X-User-Id: alice\r\nX-Role: admin\r\n"
-    assert entry.session.claims["role"] == "admin"
-    assert (entry.session.id, entry.session.refresh) == ("", "")
-    assert entry.session.ends_at == math.inf
+    resolved = await jwt_callers_of(Reader()).session_of(token)
+    assert resolved.token == token
+    assert resolved.lines == b"X-User-Id: alice\r\nX-Role: admin\r\n"
+    assert resolved.session.claims["role"] == "admin"
+    assert (resolved.session.id, resolved.session.refresh) == ("", "")
+    assert resolved.session.ends_at == math.inf
 
 
 async def test_another_claim_names_the_subject() -> None:
@@ -75,4 +75,4 @@ async def test_another_claim_names_the_subject() -> None:
     render = IdentityHeaders(FIELDS, UnsentFields())
     for names, subject in ((("azp", "role"), "admin"), (("/nothing/id",), "")):
         callers = JwtCallers(Reader(), render, Realm(), names)
-        assert (await callers.entry(b"a.b.c")).session.subject == subject
+        assert (await callers.session_of(b"a.b.c")).session.subject == subject

@@ -28,7 +28,7 @@ class InFlight:
         )
         session = SimpleNamespace(id="alice's", ends_at=2**40, parent="")
         self.forward = SimpleNamespace(
-            route=SimpleNamespace(action=action), entry=SimpleNamespace(session=session)
+            route=SimpleNamespace(action=action), resolved=SimpleNamespace(session=session)
         )
 
     def session_ended(self) -> None:

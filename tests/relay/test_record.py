@@ -27,7 +27,7 @@ def record(upload: Any = None, **more: Any) -> AccessRecord:
     head.path = b"/api/x"
     forward = SimpleNamespace(
         route=SimpleNamespace(label=b"/api/*"),
-        entry=SimpleNamespace(session=SimpleNamespace(id="alice's")),
+        resolved=SimpleNamespace(session=SimpleNamespace(id="alice's")),
     )
     exchange = {
         "client": SimpleNamespace(peer=PEER),

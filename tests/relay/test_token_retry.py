@@ -44,7 +44,7 @@ class Store:
         """Whether a token is sought for a request of alice's."""
         session = SimpleNamespace(id="alice's", refresh=refresh, renew_at=renew_at)
         forward: Any = SimpleNamespace(
-            entry=SimpleNamespace(session=session), route=SimpleNamespace(is_endpoint=endpoint)
+            resolved=SimpleNamespace(session=session), route=SimpleNamespace(is_endpoint=endpoint)
         )
         head, peer = RequestHead(b"GET", b"/", b"1"), SimpleNamespace()
         head.length = body

@@ -140,7 +140,7 @@ def way(method: bytes = b"GET", *, length: int = 0, limit: int = 100, other: boo
         timeouts=None, body_limit=limit, request_body_idle=30.0, buffer_request=None
     )
     route = SimpleNamespace(action=action, in_process=False)
-    forward: Any = SimpleNamespace(head=HEAD, route=route, entry=None)
+    forward: Any = SimpleNamespace(head=HEAD, route=route, resolved=None)
     exchange, pool = Exchange(head), Pool(other)
     upload = Upload(exchange, forward, pool)  # type: ignore[arg-type]
     upload.acquire()

@@ -22,7 +22,7 @@ async def log_in_with(place: World, token: str, **headers: str) -> tuple[str, st
     reply = await place.ask("POST", "/login", BODY, **headers)
     key = str(json.loads(reply[2])["token"])
     place.backend.answer = answer({})
-    return key, (await place.entry(key)).session.id
+    return key, (await place.resolved(key)).session.id
 
 
 def unnamed_token(number: int) -> str:

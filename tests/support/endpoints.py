@@ -94,11 +94,11 @@ class World:
         ) as answer:
             return answer.status, CIMultiDict(answer.headers), await answer.read()
 
-    async def entry(self, key: str) -> ResolvedSession:
+    async def resolved(self, key: str) -> ResolvedSession:
         """The session that a key opens."""
-        entry = await self.sessions.resolve(key.encode())
-        assert isinstance(entry, ResolvedSession), entry
-        return entry
+        resolved = await self.sessions.resolve(key.encode())
+        assert isinstance(resolved, ResolvedSession), resolved
+        return resolved
 
     async def is_known(self, key: str) -> bool:
         return isinstance(await self.sessions.resolve(key.encode()), ResolvedSession)

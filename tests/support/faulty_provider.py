@@ -198,7 +198,7 @@ class Visitor:
 
     async def session(self) -> Session:
         """What the key opens."""
-        return (await self.place.entry(self.key)).session
+        return (await self.place.resolved(self.key)).session
 
     @property
     def login_states(self) -> dict[str, str]:
@@ -213,7 +213,7 @@ class Visitor:
             if not value.startswith(LOGIN_STATE_MARK):
                 told |= {"X-Latchkey-Carrier": "cookie", "X-Latchkey-Cookie": name}
                 if await self.place.is_known(value):
-                    session_id = (await self.place.entry(value)).session.id
+                    session_id = (await self.place.resolved(value)).session.id
                     told |= {"X-Latchkey-Session": session_id, "X-Latchkey-Key": value}
         return told
 

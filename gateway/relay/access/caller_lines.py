@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from gateway.store.resolved_session import ResolvedSession
 
 
-def lines(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
+def lines(head: RequestHead, route: Route, resolved: ResolvedSession | None) -> bytes:
     """The field lines about a caller: its session, and how its key came.
 
     The key itself is among them, since endpoints open the session: to capture a token, or for what
     a logout tells others. A client may bring an Authorization of its own (Basic, say), for the
     backend's login.
     """
-    added = _unread_line(head, entry)
+    added = _unread_line(head, resolved)
     added += _refresh_lines(head)
     if head.login_states:
         added += caller_fields.line(caller_fields.LOGIN_STATES, b"; ".join(head.login_states))
     if route.action.whole is not None:
         added += caller_fields.line(caller_fields.CAPTURE, b"%d" % route.action.whole)
     if own := own_authorization.line(head, route):
-        added += own if entry is None else _beside_token(own)
+        added += own if resolved is None else _beside_token(own)
     if head.presented_key is None:
         return added
-    if entry is not None:
-        added += caller_fields.line(caller_fields.SESSION, entry.session.id.encode())
-        if entry.session.sending:
-            added += caller_fields.line(caller_fields.SENDING, entry.session.sending.encode())
+    if resolved is not None:
+        added += caller_fields.line(caller_fields.SESSION, resolved.session.id.encode())
+        if resolved.session.sending:
+            added += caller_fields.line(caller_fields.SENDING, resolved.session.sending.encode())
         added += caller_fields.line(caller_fields.KEY, head.presented_key)
     if head.cookie is None:
         return added + caller_fields.line(caller_fields.CARRIER, caller_fields.BY_HEADER.encode())
-    return added + _cookie_lines(head, entry)
+    return added + _cookie_lines(head, resolved)
 
 
 def _beside_token(own: bytes) -> bytes:
@@ -61,9 +61,9 @@ def _refresh_lines(head: RequestHead) -> bytes:
     return lines
 
 
-def _unread_line(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+def _unread_line(head: RequestHead, resolved: ResolvedSession | None) -> bytes:
     """The reason why a key opens nothing, unless its session has ended."""
-    refusal = None if entry is not None else _unread(head)
+    refusal = None if resolved is not None else _unread(head)
     if refusal is None:
         return b""
     return caller_fields.line(caller_fields.UNREAD, refusal.reason.encode())
@@ -85,7 +85,7 @@ def _unread(head: RequestHead) -> Refusal | None:
     return None
 
 
-def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+def _cookie_lines(head: RequestHead, resolved: ResolvedSession | None) -> bytes:
     """The lines about the cookies with keys.
 
     They name the cookie that counts, with the attributes that its session keeps, and the other
@@ -93,10 +93,10 @@ def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     """
     chosen = (head.cookie, head.presented_key)
     names = [name for name, key in dict.fromkeys(head.key_cookies) if (name, key) != chosen]
-    current = None if entry is None else entry.session.id
+    current = None if resolved is None else resolved.session.id
     others = [session_id for session_id in head.session_ids if session_id != current]
     lines = caller_fields.line(caller_fields.CARRIER, caller_fields.BY_COOKIE.encode())
-    lines += caller_fields.line(caller_fields.COOKIE, _kept_cookie(head, entry))
+    lines += caller_fields.line(caller_fields.COOKIE, _kept_cookie(head, resolved))
     if names:
         lines += caller_fields.line(caller_fields.OTHER_COOKIES, b" ".join(names))
     if others:
@@ -104,7 +104,7 @@ def _cookie_lines(head: RequestHead, entry: ResolvedSession | None) -> bytes:
     return lines
 
 
-def _kept_cookie(head: RequestHead, entry: ResolvedSession | None) -> bytes:
+def _kept_cookie(head: RequestHead, resolved: ResolvedSession | None) -> bytes:
     name = head.cookie or b""
-    kept = b"" if entry is None else entry.session.cookie.encode("ascii")
+    kept = b"" if resolved is None else resolved.session.cookie.encode("ascii")
     return kept if kept.startswith(name + b"; ") else name

@@ -55,9 +55,9 @@ class Concurrency:
         self._held: Counter[str] = Counter()  # in this worker
         self._workers = workers
 
-    def take(self, head: RequestHead, peer: Peer, entry: ResolvedSession | None) -> str | None:
+    def take(self, head: RequestHead, peer: Peer, resolved: ResolvedSession | None) -> str | None:
         """Count one more request. Returns for whom it counts; None if it is too many."""
-        key = self._key_of(self._route, head, peer, entry)
+        key = self._key_of(self._route, head, peer, resolved)
         elsewhere = 0 if self._workers is None else self._workers.of_others(key)
         if self._held[key] + elsewhere >= self._max:
             self.refused += 1
@@ -84,12 +84,12 @@ Permit = tuple[Concurrency, str]
 
 
 def take(
-    limits: Iterable[Concurrency], head: RequestHead, peer: Peer, entry: ResolvedSession | None
+    limits: Iterable[Concurrency], head: RequestHead, peer: Peer, resolved: ResolvedSession | None
 ) -> tuple[Permit, ...]:
     """Count a request for all these limits. Raises `Refused`; then none of them counts it."""
     permits: list[Permit] = []
     for limit in limits:
-        key = limit.take(head, peer, entry)
+        key = limit.take(head, peer, resolved)
         if key is None:
             give_back(permits)
             raise Refused(limit.refusal, cause=limit.setting)

@@ -45,7 +45,7 @@ class Forward:
     """The request may pass."""
 
     route: Route
-    entry: ResolvedSession | None  # the caller's session; None for an anonymous caller
+    resolved: ResolvedSession | None  # the caller's session; None for an anonymous caller
     head: bytes  # for the upstream
     ends: tuple[str, ...] = ()  # ids of the sessions that end before the request goes on
     answer: Answered | Refusal | None = None  # given in place of an upstream's
@@ -121,44 +121,44 @@ class Decider:
                     counting = limits.take(limits.early, taken, source, peer, None)
                     if counting is not None:
                         await counting
-            entry = None
+            resolved = None
             if route.identifies and head.presented_key is not None:
-                entry = self._near.get(head.presented_key, time.time())
-                if entry is None or head.ambiguous or head.disputed:
-                    entry = await self._finder.find(route, head, peer)
+                resolved = self._near.get(head.presented_key, time.time())
+                if resolved is None or head.ambiguous or head.disputed:
+                    resolved = await self._finder.find(route, head, peer)
                 elif head.cookie is not None and not self._cookies.have(head, peer):
                     self._finder.refuse(route, head, peer, "untrusted_cookie")
-                    entry = None
+                    resolved = None
             if limits is not None and limits.late:
-                counting = limits.take(limits.late, taken, source, peer, entry)
+                counting = limits.take(limits.late, taken, source, peer, resolved)
                 if counting is not None:
                     await counting
-            if entry is None or route.access.requires is not None or head.cookie is not None:
-                authorization.authorise(head, route, entry, peer)
+            if resolved is None or route.access.requires is not None or head.cookie is not None:
+                authorization.authorise(head, route, resolved, peer)
             ends: tuple[str, ...] = ()
             if route.at_logouts:
-                ends = authorization.sessions_to_end(head, route, entry, peer)
-            if route.action.token is not None and entry is not None:
-                entry = _with_route_token(route, entry)
+                ends = authorization.sessions_to_end(head, route, resolved, peer)
+            if route.action.token is not None and resolved is not None:
+                resolved = _with_route_token(route, resolved)
         except Refused as refused:
             # No variable holds it: it holds this frame, and a cycle would wait for the collector.
             raise _outcome(refused, head, route) from None
         if asked is not route:
             return Forward(
                 asked,
-                entry,
+                resolved,
                 b"",
                 ends,
-                self._verify_endpoint.answer(head, route, entry),
+                self._verify_endpoint.answer(head, route, resolved),
             )
-        forward = Forward(route, entry, b"", ends)
+        forward = Forward(route, resolved, b"", ends)
         if limits is not None:
             forward.answer_lines = limits.lines(taken)
         if route.pool is None:
             answer = route.action.answer
             forward.answer = refusals.NO_ROUTE if answer is None else answer(head)
         else:
-            forward.head = upstream_request.request_head(head, route, entry, peer, own_id)
+            forward.head = upstream_request.request_head(head, route, resolved, peer, own_id)
         return forward
 
     async def decide_again(
@@ -171,18 +171,18 @@ class Decider:
 
         renew: whether a new token is fetched if the session has no other one yet
         """
-        assert forward.entry is not None
+        assert forward.resolved is not None
         assert head.presented_key is not None
         route = forward.route
-        entry = await self._sessions.replaced(
-            head.presented_key, forward.entry, renew=renew, extend=route.action.extends_session
+        resolved = await self._sessions.replaced(
+            head.presented_key, forward.resolved, renew=renew, extend=route.action.extends_session
         )
-        if entry is None or not authorization.may_use(head, route, entry, peer):
+        if resolved is None or not authorization.may_use(head, route, resolved, peer):
             return None
         if route.action.token is not None:
-            entry = _with_route_token(route, entry)
-        prepared = upstream_request.request_head(head, route, entry, peer, own_id)
-        return Forward(route, entry, prepared, answer_lines=forward.answer_lines)
+            resolved = _with_route_token(route, resolved)
+        prepared = upstream_request.request_head(head, route, resolved, peer, own_id)
+        return Forward(route, resolved, prepared, answer_lines=forward.answer_lines)
 
     def _match_described(self, head: RequestHead, peer: Peer) -> Route:
         """The route of a request that a proxy has described. Raises `Refused`.
@@ -208,11 +208,11 @@ def _outcome(refused: Refused, head: RequestHead, route: Route) -> Refused | Ans
     return outcome
 
 
-def _with_route_token(route: Route, entry: ResolvedSession) -> ResolvedSession:
+def _with_route_token(route: Route, resolved: ResolvedSession) -> ResolvedSession:
     """The session with a token that is meant for the route's upstream alone.
 
     Raises `Refused`.
     """
     assert route.action.token is not None
-    authorization.require_minted(entry)
-    return route.action.token.entry(entry, time.time())
+    authorization.require_minted(resolved)
+    return route.action.token.applied(resolved, time.time())

@@ -52,7 +52,7 @@ class FieldChanges:
     def applied(
         self,
         lines: Iterable[bytes],
-        entry: ResolvedSession | None,
+        resolved: ResolvedSession | None,
         path_values: Callable[[], Mapping[str, str]],
     ) -> list[bytes]:
         """The lines with the changes.
@@ -62,18 +62,18 @@ class FieldChanges:
         replaced = self.replaced
         kept = [line for line in lines if fold(line.partition(b":")[0]) not in replaced]
         kept += self._fixed
-        if self._of_sessions and entry is not None:
-            kept += self._session_lines(entry)
+        if self._of_sessions and resolved is not None:
+            kept += self._session_lines(resolved)
         if self._of_requests:
             values = path_values()
-            session = None if entry is None else entry.session
+            session = None if resolved is None else resolved.session
             kept += [self._line(*field, session, values) for field in self._of_requests]
         return [line for line in kept if line]
 
     def of_own_answer(
         self,
         fields: Mapping[str, str],
-        entry: ResolvedSession | None,
+        resolved: ResolvedSession | None,
         path_values: Callable[[], Mapping[str, str]],
     ) -> dict[str, str]:
         """The fields of an answer of the gateway's own, with the changes.
@@ -83,19 +83,19 @@ class FieldChanges:
         changed: dict[str, str] = {}
         present = [_line(name, value) for name, value in fields.items()]
         names = {name.lower(): name for name in fields}
-        for line in self.applied(present, entry, path_values):
+        for line in self.applied(present, resolved, path_values):
             name, _, value = line.decode("latin-1").partition(": ")
             name, value = names.setdefault(name.lower(), name), value.removesuffix("\r\n")
             changed[name] = f"{changed[name]}, {value}" if name in changed else value
         return changed
 
-    def _session_lines(self, entry: ResolvedSession) -> list[bytes]:
+    def _session_lines(self, resolved: ResolvedSession) -> list[bytes]:
         """The lines that depend on the session alone: rendered once for each look-up."""
-        lines = entry.rendered.get(self)
+        lines = resolved.rendered.get(self)
         if lines is None:
-            session = entry.session
+            session = resolved.session
             lines = [self._line(*field, session, {}) for field in self._of_sessions]
-            entry.rendered[self] = lines
+            resolved.rendered[self] = lines
         return lines
 
     def _line(

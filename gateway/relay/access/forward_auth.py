@@ -115,25 +115,25 @@ class VerifyEndpoint:
         described.upgrade = head.upgrade or _handshake(head)
         return described
 
-    def answer(self, head: RequestHead, route: Route, entry: ResolvedSession | None) -> Answered:
+    def answer(self, head: RequestHead, route: Route, resolved: ResolvedSession | None) -> Answered:
         """The answer "yes", with the fields that replace the client's own.
 
         It names every field, and an empty value removes one: some proxies pass on a client's field
         that the answer does not name. No field can put a token into the query.
         """
         fields, lines, added = {**self._blank, "Cache-Control": "no-store"}, head.passed, b""
-        if entry is None:
+        if resolved is None:
             added = own_authorization.line(head, route)
         else:
-            sending, added = route.action.send_token, token_sending.BEARER_LINE % entry.token
+            sending, added = route.action.send_token, token_sending.BEARER_LINE % resolved.token
             if sending is not None:
-                _, lines, added = token_sending.put(sending, entry.token, head.target, lines)
-            elif entry.sending is not None:
+                _, lines, added = token_sending.put(sending, resolved.token, head.target, lines)
+            elif resolved.sending is not None:
                 by_cookie = head.cookie is not None
                 _, lines, added = token_sending.put_as_it_came(
-                    entry.sending, entry.token, head.target, lines, by_cookie=by_cookie
+                    resolved.sending, resolved.token, head.target, lines, by_cookie=by_cookie
                 )
-            added += entry.lines
+            added += resolved.lines
         fields["Cookie"] = _cookies(lines)
         for line in added.split(b"\r\n")[:-1]:
             name, _, value = line.decode("latin-1").partition(": ")

@@ -149,15 +149,15 @@ class SessionFinder:
                     living.append((cookie, found))
                 elif reason != "unreadable_session":
                     reason = found.reason
-            people = {entry.session.subject for _, entry in living}
+            people = {resolved.session.subject for _, resolved in living}
             if len(people) > 1 or len(rank) > _MAX_KEYS:
                 reason = "several_keys"
                 break
             if living:
-                (head.cookie, head.presented_key), entry = living[0]
-                if entry.session.cookie_until:
-                    self._prolong_cookie(route, head, entry.session)
-                return entry
+                (head.cookie, head.presented_key), resolved = living[0]
+                if resolved.session.cookie_until:
+                    self._prolong_cookie(route, head, resolved.session)
+                return resolved
         self.refuse(route, head, peer, reason)
         return None
 
@@ -179,9 +179,9 @@ class SessionFinder:
             cookies.note(session.id, until)
 
     async def _find(self, route: Route, presented_key: bytes) -> ResolvedSession | Unresolved:
-        entry = self._near.get(presented_key, time.time())
-        if entry is not None:
-            return entry
+        resolved = self._near.get(presented_key, time.time())
+        if resolved is not None:
+            return resolved
         try:
             return await self._sessions.resolve(
                 presented_key, renew=not route.is_endpoint, extend=route.action.extends_session
@@ -193,7 +193,7 @@ class SessionFinder:
         """Verify a token that the caller brought in place of a key."""
         assert self._jwt_callers is not None
         try:
-            return await self._jwt_callers.entry(token)
+            return await self._jwt_callers.session_of(token)
         except KeysUnavailable:
             raise Refused(refusals.KEYS) from None
         except StoreUnavailable:

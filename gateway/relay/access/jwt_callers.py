@@ -48,7 +48,7 @@ class JwtCallers:
         self._names = subject
         self._known: dict[bytes, ResolvedSession] = {}
 
-    async def entry(self, token: bytes) -> ResolvedSession:
+    async def session_of(self, token: bytes) -> ResolvedSession:
         """The token in the form of a session.
 
         Raises `BadToken` and `KeysUnavailable`.
@@ -71,11 +71,11 @@ class JwtCallers:
             _claims=claims.payload,
         )
         until = min(time.time() + _REMEMBERED_SECONDS, expires)
-        entry = ResolvedSession(session, self._render(session), token, until)
+        resolved = ResolvedSession(session, self._render(session), token, until)
         if len(self._known) >= _MAX_REMEMBERED:
             self._known.clear()
-        self._known[token] = entry
-        return entry
+        self._known[token] = resolved
+        return resolved
 
     def _subject(self, claims: Claims) -> str:
         """The subject that a token names; "" without one. Raises `BadToken`."""

@@ -69,20 +69,24 @@ class TrustedCookies:
         text = name.decode("latin-1")
         return text not in self._unknown and (self._by_http is None or text in self._own)
 
-    def forget(self, head: RequestHead, peer: Peer, entry: ResolvedSession | None = None) -> None:
+    def forget(
+        self, head: RequestHead, peer: Peer, resolved: ResolvedSession | None = None
+    ) -> None:
         """Make the browser forget the gateway's own cookies that brought keys.
 
         A cookie of another name that is valid for a whole domain may be another gateway's.
 
-        entry: the session that has just ended, which knows the attributes of its cookie
+        resolved: the session that has just ended, which knows the attributes of its cookie
         """
         path, host = head.path.decode("latin-1"), browsers.asked_host(head, peer)
         cookies = dict.fromkeys(head.key_cookies)
         names = dict.fromkeys(name.decode("latin-1") for name, _ in cookies)
         values: list[str] = []
-        if entry is not None:
-            values += [cookie_deletions.deletion_from(entry.session.cookie, name) for name in names]
-        if entry is None or len(cookies) > 1:
+        if resolved is not None:
+            values += [
+                cookie_deletions.deletion_from(resolved.session.cookie, name) for name in names
+            ]
+        if resolved is None or len(cookies) > 1:
             for name in names:
                 if name in self._own:
                     values += cookie_deletions.deletions(name, host, path)

@@ -40,7 +40,7 @@ def _take(head: RequestHead, key: bytes) -> None:
     head.key_fields = head.key_fields or (b"Authorization",)
 
 
-def subprotocol_line(head: RequestHead, route: Route, entry: ResolvedSession | None) -> bytes:
+def subprotocol_line(head: RequestHead, route: Route, resolved: ResolvedSession | None) -> bytes:
     """The subprotocols for the upstream.
 
     They have the token in the key's place, unless `send_token` says where it goes.
@@ -49,6 +49,6 @@ def subprotocol_line(head: RequestHead, route: Route, entry: ResolvedSession | N
     if offer is None:
         return b""
     is_swapped = route.access.key_in_subprotocol and route.action.send_token is None
-    if entry is None or not is_swapped:
+    if resolved is None or not is_swapped:
         return subprotocols.joined(offer.others)
-    return subprotocols.joined(offer.swapped(entry.token))
+    return subprotocols.joined(offer.swapped(resolved.token))

@@ -37,24 +37,28 @@ def _by_route(route: str, _head: RequestHead, _peer: Peer, _entry: ResolvedSessi
     return route
 
 
-def _by_session(route: str, head: RequestHead, peer: Peer, entry: ResolvedSession | None) -> str:
+def _by_session(route: str, head: RequestHead, peer: Peer, resolved: ResolvedSession | None) -> str:
     """The session. A JWT in place of a key has none, and counts for its subject."""
-    session_id = "" if entry is None else entry.session.id
-    return session_id or _by_subject(route, head, peer, entry)
+    session_id = "" if resolved is None else resolved.session.id
+    return session_id or _by_subject(route, head, peer, resolved)
 
 
-def _by_subject(_route: str, head: RequestHead, peer: Peer, entry: ResolvedSession | None) -> str:
+def _by_subject(
+    _route: str, head: RequestHead, peer: Peer, resolved: ResolvedSession | None
+) -> str:
     """The subject. A caller without one counts by its address, which is no name of a subject."""
-    subject = "" if entry is None else entry.session.subject
+    subject = "" if resolved is None else resolved.session.subject
     return subject or f"\0{peer.network(head)}"
 
 
 def _by_claim(name: str) -> KeyOf:
-    def by_claim(route: str, head: RequestHead, peer: Peer, entry: ResolvedSession | None) -> str:
+    def by_claim(
+        route: str, head: RequestHead, peer: Peer, resolved: ResolvedSession | None
+    ) -> str:
         """The value of the claim. A caller without it counts by its subject."""
-        value = None if entry is None else entry.session.claim(name)
+        value = None if resolved is None else resolved.session.claim(name)
         if value is None:
-            return f"\0{_by_subject(route, head, peer, entry)}"
+            return f"\0{_by_subject(route, head, peer, resolved)}"
         return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
     return by_claim

@@ -117,7 +117,7 @@ class RouteLimits:
         taken: list[Taken],
         head: RequestHead,
         peer: Peer,
-        entry: ResolvedSession | None,
+        resolved: ResolvedSession | None,
     ) -> Awaitable[None] | None:
         """Take a token of each of these limits; if one has none, give all back.
 
@@ -125,11 +125,11 @@ class RouteLimits:
 
         limits: those before the session is looked up, or those after that
         taken: what the request has taken so far, and takes
-        entry: the session; None for an anonymous caller, and before it is known
+        resolved: the session; None for an anonymous caller, and before it is known
         """
         now = time.monotonic()
         for limit in limits:
-            key = limit.key_of(self.name, head, peer, entry)
+            key = limit.key_of(self.name, head, peer, resolved)
             left = limit.buckets.take(key, now)
             if left < 0.0:
                 _give_back(taken)

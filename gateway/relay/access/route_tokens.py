@@ -45,17 +45,17 @@ class RouteTokens:
         self._lifetime = lifetime
         self._kept: dict[str, ResolvedSession] = {}  # by session id
 
-    def entry(self, entry: ResolvedSession, now: float) -> ResolvedSession:
+    def applied(self, resolved: ResolvedSession, now: float) -> ResolvedSession:
         """The session with the route's token in place of its own minted one."""
-        kept = self._kept.get(entry.session.id)
-        if kept is None or kept.expires <= now or kept.session.token.raw != entry.token:
+        kept = self._kept.get(resolved.session.id)
+        if kept is None or kept.expires <= now or kept.session.token.raw != resolved.token:
             if len(self._kept) >= _MAX_KEPT:
                 make_room(self._kept, _MAX_KEPT)
-            kept = self._kept[entry.session.id] = self._minted(entry, now)
+            kept = self._kept[resolved.session.id] = self._minted(resolved, now)
         return kept
 
-    def _minted(self, entry: ResolvedSession, now: float) -> ResolvedSession:
-        session = entry.session
+    def _minted(self, resolved: ResolvedSession, now: float) -> ResolvedSession:
+        session = resolved.session
         claims = session.claims
         minted = self._minter.mint(
             session.subject,
@@ -66,4 +66,4 @@ class RouteTokens:
             lifetime=self._lifetime,
         )
         until = renewal_time(now, minted.expires, RENEWED_BEFORE)
-        return ResolvedSession(session, entry.lines, minted.token.encode("ascii"), until)
+        return ResolvedSession(session, resolved.lines, minted.token.encode("ascii"), until)

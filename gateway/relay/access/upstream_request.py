@@ -31,7 +31,7 @@ _OF_PARTS = frozenset({b"accept-encoding", b"range", b"if-range"})
 def request_head(
     head: RequestHead,
     route: Route,
-    entry: ResolvedSession | None,
+    resolved: ResolvedSession | None,
     peer: Peer,
     own_id: bytes,
 ) -> bytes:
@@ -46,12 +46,12 @@ def request_head(
     if route.rewrites:
         target, lines = route.target(head), _with_prefix(head, action, peer)
         if action.request_fields is not None:
-            lines = action.request_fields.applied(lines, entry, lambda: route.path_values(head))
+            lines = action.request_fields.applied(lines, resolved, lambda: route.path_values(head))
         if action.drops_via:
             forwarded = forwarded.removesuffix(peer.via)
     token_line = None
-    if entry is not None and (action.send_token or entry.sending):
-        target, lines, token_line = _with_token(head, route, entry, target, lines)
+    if resolved is not None and (action.send_token or resolved.sending):
+        target, lines, token_line = _with_token(head, route, resolved, target, lines)
     parts = [
         head.method,
         b" ",
@@ -67,7 +67,7 @@ def request_head(
         parts.append(b"Transfer-Encoding: chunked\r\n")
     if head.upgrade is not None and head.upgrade in action.upgrades:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
-        parts.append(keys_aside.subprotocol_line(head, route, entry))
+        parts.append(keys_aside.subprotocol_line(head, route, resolved))
     elif head.trailers:
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     if head.expects_continue and head.has_body:
@@ -81,15 +81,15 @@ def request_head(
     else:
         parts += (forwarded, b"X-Forwarded-Host: ", host, b"\r\n")
     parts += (b"X-Request-Id: ", request_id, b"\r\n", request_ids.traceparent(head, own_id))
-    if entry is None:
+    if resolved is None:
         if head.authorization is not None and not route.in_process:
             parts.append(own_authorization.line(head, route))
     elif token_line is None:
-        parts += (b"Authorization: Bearer ", entry.token, b"\r\n", entry.lines)
+        parts += (b"Authorization: Bearer ", resolved.token, b"\r\n", resolved.lines)
     else:
-        parts += (token_line, entry.lines)
+        parts += (token_line, resolved.lines)
     if route.in_process:
-        parts.append(caller_lines.lines(head, route, entry))
+        parts.append(caller_lines.lines(head, route, resolved))
     parts.append(b"\r\n")
     return b"".join(parts)
 
@@ -116,22 +116,22 @@ def _outer_prefix(head: RequestHead) -> bytes:
 
 
 def _with_token(
-    head: RequestHead, route: Route, entry: ResolvedSession, target: bytes, lines: list[bytes]
+    head: RequestHead, route: Route, resolved: ResolvedSession, target: bytes, lines: list[bytes]
 ) -> token_sending.Request:
     """The target, and the lines with a further one and the token in its place.
 
     The endpoints get it as a bearer token, and learn how it goes to an upstream.
     """
-    if entry.csrf is not None:
-        lines = double_submit.with_present(lines, *entry.csrf)
+    if resolved.csrf is not None:
+        lines = double_submit.with_present(lines, *resolved.csrf)
     if route.in_process:
-        return token_sending.Request(target, lines, token_sending.BEARER_LINE % entry.token)
+        return token_sending.Request(target, lines, token_sending.BEARER_LINE % resolved.token)
     if route.action.send_token is not None:
-        return token_sending.put(route.action.send_token, entry.token, target, lines)
-    assert entry.sending is not None
+        return token_sending.put(route.action.send_token, resolved.token, target, lines)
+    assert resolved.sending is not None
     by_cookie = head.cookie is not None
     return token_sending.put_as_it_came(
-        entry.sending, entry.token, target, lines, by_cookie=by_cookie
+        resolved.sending, resolved.token, target, lines, by_cookie=by_cookie
     )
 
 

@@ -131,7 +131,7 @@ def _answer_offer(response: ResponseHead, offer: Offer, forward: Forward) -> Non
             picked = value.strip(b" \t\r\n")
         else:
             kept.append(line)
-    token = None if forward.entry is None else forward.entry.token
+    token = None if forward.resolved is None else forward.resolved.token
     answer = offer.answered(picked, token)
     response.passed = kept if answer is None else [*kept, subprotocols.joined([answer])]
 
@@ -141,8 +141,8 @@ def hidden_token(forward: Forward) -> bytes | None:
 
     None for the gateway's own endpoints: they know what they do.
     """
-    entry = forward.entry
-    return None if entry is None or forward.route.in_process else entry.token
+    resolved = forward.resolved
+    return None if resolved is None or forward.route.in_process else resolved.token
 
 
 def _put_cors(response: ResponseHead, fields: Mapping[str, str]) -> None:
@@ -158,11 +158,11 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
 
     Caches know `Authorization` by themselves (RFC 9111 §3.5), but no other field with a key.
     """
-    route, entry, key_fields = forward.route, forward.entry, request.key_fields
+    route, resolved, key_fields = forward.route, forward.resolved, request.key_fields
     if request.query_key is not None:
         lines = [line for line in response.passed if not line.lower().startswith(_REFERRER_POLICY)]
         response.passed = [*lines, b"Referrer-Policy: no-referrer\r\n"]
-    if entry is None:
+    if resolved is None:
         if route.action.varies:
             # An answer by which one browser forgets a cookie is for that one alone.
             _limit_caches(response, route.action.varies, None, private=bool(request.deletions))
@@ -175,7 +175,7 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
             # Whatever the upstream allows: a cache would hand the key to others.
             kept = [line for line in response.passed if line not in response.for_caches]
             response.passed, response.for_caches = [*kept, _NO_STORE], (_NO_STORE,)
-        _limit_caches(response, route.action.varies or key_fields, entry.token, private=True)
+        _limit_caches(response, route.action.varies or key_fields, resolved.token, private=True)
 
 
 def _is_page_without_word(response: ResponseHead) -> bool:
@@ -217,7 +217,7 @@ def _passed_lines(response: ResponseHead, request: RequestHead, forward: Forward
     in_process = forward.route.in_process
     if in_process and forward.route.action.whole is None:
         return b"".join(lines)
-    token = None if forward.entry is None else forward.entry.token
+    token = None if forward.resolved is None else forward.resolved.token
     sending = forward.route.action.send_token
     if token is not None and isinstance(sending, InQuery):
         lines = _without_query_token(lines, sending.name.encode(), token)

@@ -26,7 +26,7 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
         )
     if action.answer_fields is not None:
         response.passed = action.answer_fields.applied(
-            response.passed, forward.entry, lambda: route.path_values(request)
+            response.passed, forward.resolved, lambda: route.path_values(request)
         )
         _read_again(response)
     if action.security is not None:
@@ -41,7 +41,7 @@ def of_own_answer(request: RequestHead, forward: Forward) -> Change | None:
     if changes is None:
         return None
     return lambda fields: changes.of_own_answer(
-        fields, forward.entry, lambda: route.path_values(request)
+        fields, forward.resolved, lambda: route.path_values(request)
     )
 
 

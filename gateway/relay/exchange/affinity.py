@@ -22,8 +22,8 @@ def key(sticky: Sticky, exchange: ExchangeSide, forward: Forward) -> bytes:
     """
     if sticky.cookie is not None:
         return _of_cookie(sticky.cookie, exchange, forward)
-    entry = forward.entry
-    return ((entry is not None and entry.session.id) or exchange.network).encode()
+    resolved = forward.resolved
+    return ((resolved is not None and resolved.session.id) or exchange.network).encode()
 
 
 def _of_cookie(name: str, exchange: ExchangeSide, forward: Forward) -> bytes:

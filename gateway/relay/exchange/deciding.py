@@ -56,7 +56,7 @@ def _may_join(exchange: Exchange, decision: Forward) -> bool:
     """Whether the client may have one more request in flight. If not, it is refused."""
     limits, peer = decision.route.action.concurrency, exchange.client.peer
     try:
-        exchange.permits = concurrency.take(limits, exchange.head, peer, decision.entry)
+        exchange.permits = concurrency.take(limits, exchange.head, peer, decision.resolved)
     except Refused as refused:
         _stopped(exchange, refused)
         return False

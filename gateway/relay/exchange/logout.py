@@ -31,5 +31,5 @@ def log_out(
 def _forget_cookies(exchange: ExchangeSide) -> None:
     """Have the answer delete the cookies with keys: their sessions have ended."""
     head, forward = exchange.head.described or exchange.head, exchange.forward
-    entry = None if forward is None else forward.entry
-    exchange.context.cookies.forget(head, exchange.client.peer, entry)
+    resolved = None if forward is None else forward.resolved
+    exchange.context.cookies.forget(head, exchange.client.peer, resolved)

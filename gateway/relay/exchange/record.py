@@ -52,7 +52,9 @@ def record_of(exchange: Ended) -> AccessRecord:
         time.monotonic() - exchange.began,
         0.0 if delivery is None else delivery.upstream_duration,
         b"" if server is None else server.label,
-        b"" if forward is None or forward.entry is None else forward.entry.session.id.encode(),
+        b""
+        if forward is None or forward.resolved is None
+        else forward.resolved.session.id.encode(),
         exchange.request_id,
         exchange.reason,
         exchange.cause,

@@ -34,10 +34,10 @@ def seek(
 
     is_first: whether no token has been sought for this request before; it is done once
     """
-    entry, settings = forward.entry, context.settings
-    if entry is None or forward.route.is_endpoint:
+    resolved, settings = forward.resolved, context.settings
+    if resolved is None or forward.route.is_endpoint:
         return None
-    session = entry.session
+    session = resolved.session
     if not is_first or head.has_body or not (session.refresh or settings.captures):
         _refused_for_good(session, context)
         return None

@@ -30,8 +30,10 @@ def deletions(
     for name, key in head.key_cookies:
         values = _set_by_backend(cookies, response, name)
         if values:
-            entry = forward.entry if key == head.presented_key else None
-            claims, token = (None, b"") if entry is None else (entry.session.claims, entry.token)
+            resolved = forward.resolved if key == head.presented_key else None
+            claims, token = (
+                (None, b"") if resolved is None else (resolved.session.claims, resolved.token)
+            )
             found += cookie_logouts.deletions(values, claims, time.time(), token.decode("latin-1"))
     return found if found or response.clears_cookies else None
 

@@ -147,17 +147,17 @@ def _end(exchange: OpenExchange) -> None:
 def _held_by(exchange: OpenExchange) -> str | None:
     """The id of the session that must live for the exchange to go on, if any."""
     forward = exchange.forward
-    if forward is None or forward.entry is None or not forward.route.action.close_on_logout:
+    if forward is None or forward.resolved is None or not forward.route.action.close_on_logout:
         return None
     if exchange.logs_out:
         return None  # its own session ends by it
-    return forward.entry.session.id or None  # a caller with a JWT has none
+    return forward.resolved.session.id or None  # a caller with a JWT has none
 
 
 def _parent(exchange: OpenExchange) -> str:
     """The id of the session that impersonates by the exchange's, or ""."""
     forward = exchange.forward
-    session = None if forward is None or forward.entry is None else forward.entry.session
+    session = None if forward is None or forward.resolved is None else forward.resolved.session
     return session.parent_id if session is not None and session.parent else ""
 
 
@@ -172,4 +172,8 @@ def _may_log_out(exchange: OpenExchange) -> bool:
 def _ends_at(exchange: OpenExchange) -> float:
     """When the session ends by itself, in UNIX seconds."""
     forward = exchange.forward
-    return math.inf if forward is None or forward.entry is None else forward.entry.session.ends_at
+    return (
+        math.inf
+        if forward is None or forward.resolved is None
+        else forward.resolved.session.ends_at
+    )

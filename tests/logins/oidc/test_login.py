@@ -268,7 +268,9 @@ async def test_the_same_name_from_two_providers(
             one, two = Visitor(place), Visitor(place)
             await one.log_in(provider)
             await two.log_in(second, "/login/two")
-            subjects = [(await place.entry(visitor.key)).session.subject for visitor in (one, two)]
+            subjects = [
+                (await place.resolved(visitor.key)).session.subject for visitor in (one, two)
+            ]
             assert subjects == ["one:alice", "two:alice"]
             assert len(await place.sessions.directory.of("one:alice")) == 1
 

@@ -80,8 +80,8 @@ async def test_programs_are_not_sent_there(place: World, provider: FaultyProvide
         assert (status in (200, 204), "Location" in headers) == (True, False)
         assert not await place.is_known(key)
     visitor = await logged_in(place, provider)
-    entry = await place.entry(visitor.key)
-    told = {"X-Latchkey-Carrier": "header", "X-Latchkey-Session": entry.session.id}
+    resolved = await place.resolved(visitor.key)
+    told = {"X-Latchkey-Carrier": "header", "X-Latchkey-Session": resolved.session.id}
     status, headers, _ = await place.ask("POST", "/logout", Accept="text/html", **told)
     assert "Location" not in headers
     assert not await place.is_known(visitor.key)
@@ -117,7 +117,7 @@ async def test_a_provider_that_is_down_keeps_nobody(
 async def test_from_the_list_of_devices(place: World, provider: FaultyProvider) -> None:
     """There too, ending the present session is a logout; ending another one is none."""
     one, two = await logged_in(place, provider), await logged_in(place, provider)
-    own, other = [(await place.entry(visitor.key)).session.id for visitor in (one, two)]
+    own, other = [(await place.resolved(visitor.key)).session.id for visitor in (one, two)]
     status, headers, _ = await one.submit(f"/sessions/{other}")
     assert (status, headers["Location"]) == (303, "/sessions")
     status, headers, _ = await one.submit(f"/sessions/{own}")
@@ -194,8 +194,10 @@ async def test_every_gateway_hears_of_it(
     """A session that another gateway has in its near cache ends there as well."""
     visitor = await logged_in(place, provider, sid="one")
     async with beside(place, provider) as other:
-        entry = await other.entry(visitor.key)
-        other.sessions.near.learned(visitor.key.encode(), entry, entry.session.id, time.time())
+        resolved = await other.resolved(visitor.key)
+        other.sessions.near.learned(
+            visitor.key.encode(), resolved, resolved.session.id, time.time()
+        )
         assert await tell(place, provider.logout_token(sid="one")) == 200
         async with asyncio.timeout(20):
             while other.sessions.near.get(visitor.key.encode(), time.time()) is not None:

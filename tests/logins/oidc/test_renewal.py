@@ -55,7 +55,7 @@ async def test_a_token_is_renewed(place: World, provider: FaultyProvider) -> Non
     before = (await place.sessions.resolve(key.encode(), renew=False)).session  # type: ignore[union-attr]
     provider.grant["refresh_token"] = SECOND
     provider.claims["nonce"] = None  # Core §12.2: it should not have one
-    after = (await place.entry(key)).session
+    after = (await place.resolved(key)).session
     assert after.token != before.token
     assert (after.id, after.subject) == (before.id, "alice")
     assert after.expires_at > time.time() + 200
@@ -72,7 +72,7 @@ async def test_a_provider_that_keeps_its_refresh_token(
     key = await due(place, provider)
     before = (await place.sessions.resolve(key.encode(), renew=False)).session  # type: ignore[union-attr]
     provider.grant |= {"refresh_token": None, "id_token": None}
-    assert (await place.entry(key)).session.refresh == before.refresh
+    assert (await place.resolved(key)).session.refresh == before.refresh
 
 
 async def test_the_id_token_is_renewed(redis: RedisServer, provider: FaultyProvider) -> None:
@@ -81,7 +81,7 @@ async def test_the_id_token_is_renewed(redis: RedisServer, provider: FaultyProvi
     async with shop(redis.url, provider, token="id_token", skew=SKEW) as place:
         key = await due(place, provider)
         provider.claims |= {"exp": int(time.time()) + 300, "nonce": None}
-        assert (await place.entry(key)).session.expires_at > time.time() + 200
+        assert (await place.resolved(key)).session.expires_at > time.time() + 200
 
 
 async def test_the_realm_stays(redis: RedisServer, provider: FaultyProvider) -> None:
@@ -91,7 +91,7 @@ async def test_the_realm_stays(redis: RedisServer, provider: FaultyProvider) -> 
         key = await due(place, provider)
         provider.claims["nonce"] = None
         provider.grant["expires_in"] = LIFE
-        assert (await place.entry(key)).session.subject == "blue:alice"
+        assert (await place.resolved(key)).session.subject == "blue:alice"
         provider.claims["tenant"] = "red"
         async with asyncio.timeout(20):
             while await place.is_known(key):
@@ -134,7 +134,7 @@ async def test_what_ends_a_session(place: World, provider: FaultyProvider, fault
     spoil(provider, ENDS[fault])
     async with asyncio.timeout(20):
         while await place.is_known(key):
-            session = (await place.entry(key)).session
+            session = (await place.resolved(key)).session
             assert (session.subject, session.claims["sub"]) == ("alice", "alice")
             await asyncio.sleep(0.2)
     assert place.events[-1].kind == "renew_failed"
@@ -154,7 +154,7 @@ async def test_what_does_not_end_a_session(
     async with asyncio.timeout(20):
         while not await answers(place, key):
             await asyncio.sleep(0.2)
-    assert (await place.entry(key)).session.expires_at > time.time() + 200
+    assert (await place.resolved(key)).session.expires_at > time.time() + 200
 
 
 async def answers(place: World, key: str) -> bool:
@@ -172,7 +172,8 @@ async def test_without_a_refresh_token(place: World, provider: FaultyProvider) -
     session = await visitor.session()
     assert session.ends_at == session.expires_at + SKEW
     assert (
-        await place.sessions.replaced(visitor.key.encode(), await place.entry(visitor.key)) is None
+        await place.sessions.replaced(visitor.key.encode(), await place.resolved(visitor.key))
+        is None
     )
     assert [form["grant_type"] for form in provider.forms] == ["authorization_code"]
 
@@ -184,8 +185,8 @@ async def test_a_token_that_an_upstream_has_refused(
     provider.grant["expires_in"] = 300
     async with shop(redis.url, provider) as place:
         visitor = await logged_in(place, provider)
-        entry = await place.entry(visitor.key)
+        resolved = await place.resolved(visitor.key)
         provider.access["jti"] = "another"
-        replaced = await place.sessions.replaced(visitor.key.encode(), entry)
+        replaced = await place.sessions.replaced(visitor.key.encode(), resolved)
         assert replaced is not None
-        assert replaced.session.token != entry.session.token
+        assert replaced.session.token != resolved.session.token
