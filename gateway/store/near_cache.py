@@ -1,6 +1,6 @@
 """The near cache: sessions that a worker remembers until they change.
 
-Its key is the credential's bytes as received, so a known request costs one look-up in a dict and no
+It is keyed by the presented key as it came, so a known request costs one look-up in a dict and no
 digest. It is bounded by count and by age, and bypassed while Redis does not push changes.
 """
 
@@ -35,7 +35,7 @@ class NearCache:
         self._ttl = ttl
         self._outage = outage
         self._entries: dict[bytes, ResolvedSession] = {}
-        self._credentials: dict[str, bytes] = {}  # session id → credential
+        self._presented_keys: dict[str, bytes] = {}  # session id → presented key
         # By session id: entries that serve only requests which leave a session as idle as it was.
         self._untouched: dict[str, ResolvedSession] = {}
         # By the id of a session that impersonates: the ids of the sessions in which it does.
@@ -53,9 +53,9 @@ class NearCache:
         # Called with the id of a session whose change Redis has pushed.
         self.on_push: Callable[[str], None] = lambda _session_id: None
 
-    def get(self, credential: bytes, now: float) -> ResolvedSession | None:
-        """The entry of a credential, if it may be used at `now` (UNIX seconds)."""
-        entry = self._entries.get(credential)
+    def get(self, presented_key: bytes, now: float) -> ResolvedSession | None:
+        """The entry of a presented key, if it may be used at `now` (UNIX seconds)."""
+        entry = self._entries.get(presented_key)
         if entry is not None and entry.expires > now:
             return entry
         return None
@@ -87,7 +87,7 @@ class NearCache:
 
     def learned(
         self,
-        credential: bytes,
+        presented_key: bytes,
         entry: ResolvedSession | None,
         session_id: str,
         now: float,
@@ -113,9 +113,9 @@ class NearCache:
             return
         if len(self._entries) >= self._max_entries:
             for dropped in make_room(self._entries, self._max_entries):
-                self._credentials.pop(dropped.session.id, None)
-        self._entries[credential] = entry
-        self._credentials[session_id] = credential
+                self._presented_keys.pop(dropped.session.id, None)
+        self._entries[presented_key] = entry
+        self._presented_keys[session_id] = presented_key
 
     def ends_with(self, session_id: str, parent_id: str) -> None:
         """From now on a change of the parent is one of the session, too."""
@@ -139,9 +139,9 @@ class NearCache:
         self._unknown.pop(session_id, None)
         self._left.pop(session_id, None)
         self._untouched.pop(session_id, None)
-        credential = self._credentials.pop(session_id, None)
-        if credential is not None:
-            self._entries.pop(credential, None)
+        presented_key = self._presented_keys.pop(session_id, None)
+        if presented_key is not None:
+            self._entries.pop(presented_key, None)
         if self._impersonations:
             for impersonation in self._impersonations.pop(session_id, ()):
                 self.forget(impersonation)
@@ -151,7 +151,7 @@ class NearCache:
         self.changes.all = True
         self.on_change(None)
         self._entries.clear()
-        self._credentials.clear()
+        self._presented_keys.clear()
         self._unknown.clear()
         self._left.clear()
         self._untouched.clear()

@@ -29,7 +29,7 @@ _log = logging.getLogger("gateway.store")
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """The credential names no living session, or one that cannot be read."""
+    """The presented key names no living session, or one that cannot be read."""
 
     reason: Literal["not_a_key", "token_not_key", "invalid_key", "unreadable_session"]
 
@@ -77,18 +77,18 @@ class Resolver:
         self._answers = True  # the store answered the last look-up
 
     async def resolve(
-        self, credential: bytes, *, renew: bool = True, extend: bool = True
+        self, presented_key: bytes, *, renew: bool = True, extend: bool = True
     ) -> ResolvedSession | Unresolved:
-        """The session that a credential opens.
+        """The session that a presented key opens.
 
         Raises `StoreUnavailable` and `RenewalFailed`.
 
         renew: whether its token has to be valid
         extend: whether this keeps the session from being idle
         """
-        key = keys.parse_key(credential)
+        key = keys.parse_key(presented_key)
         if key is None:
-            return _no_key(credential)
+            return _no_key(presented_key)
         session_id = keys.session_id(key)
         if self._near.is_unknown(session_id, time.time()) or self._is_gone(session_id):
             return _UNKNOWN
@@ -120,12 +120,12 @@ class Resolver:
             if not extend and resolved is not None and record is not None:
                 idle_end = records.idle_end(record, self._lifetimes.idle_timeout)
                 resolved.expires = min(resolved.expires, idle_end)
-            self._near.learned(credential, resolved, session_id, time.time(), touched=extend)
+            self._near.learned(presented_key, resolved, session_id, time.time(), touched=extend)
         return found
 
     async def replaced(
         self,
-        credential: bytes,
+        presented_key: bytes,
         resolved: ResolvedSession,
         *,
         renew: bool = True,
@@ -136,7 +136,7 @@ class Resolver:
         None when no other token can be had. Without `renew`, only a token counts that the store has
         already.
         """
-        key = keys.parse_key(credential)
+        key = keys.parse_key(presented_key)
         if key is None:
             return None
         session_id = resolved.session.id
@@ -208,10 +208,10 @@ class Resolver:
         return self._near.before_outage(session_id, time.time())
 
 
-def _no_key(credential: bytes) -> Unresolved:
-    """The reason why a credential is no key.
+def _no_key(presented_key: bytes) -> Unresolved:
+    """The reason why what was presented is no key.
 
     A JWT in its place is a common mistake, with a reason of its own.
     """
-    token = jwt_text.sole(credential.decode("latin-1"))
+    token = jwt_text.sole(presented_key.decode("latin-1"))
     return Unresolved("token_not_key" if token else "not_a_key")

@@ -35,7 +35,7 @@ from gateway.relay.upstream.streams import StreamPlaces
 from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
 from tests.support.redis_server import RedisServer
-from tests.support.store import credential, issue, open_store, resolved
+from tests.support.store import issue, open_store, presented_key, resolved
 
 INSTANCE = "0" * 16
 READER = RequestReader(instance=INSTANCE, identity=["X-User-Id"], max_fields=20)
@@ -136,7 +136,7 @@ async def test_a_request_with_a_good_key_goes_on_with_its_token(gate: Gate, issu
 async def test_a_known_key_is_decided_on_without_waiting(gate: Gate, issued: Issued) -> None:
     """When the near cache knows the key, the coroutine ends before it is suspended once."""
     await resolved(gate.sessions, issued)
-    assert gate.sessions.near.get(credential(issued), 0.0) is not None
+    assert gate.sessions.near.get(presented_key(issued), 0.0) is not None
     with pytest.raises(StopIteration) as ended:
         gate.decide("GET /api/x", bearer(issued)).send(None)
     assert isinstance(ended.value.value, Forward)

@@ -19,7 +19,7 @@ from tests.support.processes import HANG
 from tests.support.redis_cluster import RedisCluster, redis_cluster
 from tests.support.redis_gateways import Load, gateways, pair
 from tests.support.redis_server import RedisServer, eventually
-from tests.support.store import credential, issue, open_store, resolved, until_near
+from tests.support.store import issue, open_store, presented_key, resolved, until_near
 
 # Replicas learn of a write within this time, in seconds.
 _LAG = 1.0
@@ -143,7 +143,7 @@ async def test_a_shard_that_is_silent(tmp_path: Path) -> None:
         silent.freeze()
         try:
             store.near.clear()
-            waiting = [asyncio.create_task(store.resolve(credential(issued))) for issued in lost]
+            waiting = [asyncio.create_task(store.resolve(presented_key(issued))) for issued in lost]
             await asyncio.sleep(0.1)
             await asyncio.gather(*(resolved(store, issued) for issued in found))
             done = await asyncio.gather(*waiting, return_exceptions=True)
@@ -171,7 +171,7 @@ async def test_every_primary_is_listened_to(cluster: RedisCluster) -> None:
         with home.client() as client:
             assert client.delete(f"test:s:{{{issued.session.id}}}")
         await until_near(store, issued, there=False)
-        assert store.near.get(credential(issued), time.time()) is None
+        assert store.near.get(presented_key(issued), time.time()) is None
     await store.close()
 
 
@@ -219,7 +219,7 @@ async def test_a_cluster_that_is_away(tmp_path: Path) -> None:
             for _ in range(3):
                 async with asyncio.timeout(5):
                     with pytest.raises(StoreUnavailable):
-                        await store.resolve(credential(issued))
+                        await store.resolve(presented_key(issued))
                     with pytest.raises(StoreUnavailable):
                         await issue(store)
                     with pytest.raises(StoreUnavailable):
@@ -246,7 +246,7 @@ async def test_a_look_up_that_leaves_a_session_idle(cluster: RedisCluster) -> No
     await store.start()
     some = [await issue(store) for _ in range(8)]
     found = await asyncio.gather(
-        *(store.resolve(credential(issued), extend=False) for issued in some)
+        *(store.resolve(presented_key(issued), extend=False) for issued in some)
     )
     assert all(isinstance(entry, ResolvedSession) for entry in found)
     await store.close()

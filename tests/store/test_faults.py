@@ -21,7 +21,7 @@ from tests.support.gateway import Gateway
 from tests.support.processes import HANG
 from tests.support.redis_gateways import BOUND, Load, Pair, gateways, pair, shop
 from tests.support.redis_server import RedisServer, eventually, redis_server
-from tests.support.store import credential, issue, open_store, resolved, until_near
+from tests.support.store import issue, open_store, presented_key, resolved, until_near
 
 # The gateways' password, which is rotated.
 FIRST, SECOND = "the first password", "the second password"
@@ -252,7 +252,7 @@ async def test_a_network_that_breaks_without_a_word(server: RedisServer) -> None
         proxy.holds = True
         broken = time.monotonic()
         await far.revoke(issued.session.id)
-        while near.near.get(credential(issued), time.time()) is not None:
+        while near.near.get(presented_key(issued), time.time()) is not None:
             assert time.monotonic() - broken < HANG / 2
             await asyncio.sleep(0.01)
         assert not near.available
@@ -264,7 +264,7 @@ async def test_a_network_that_breaks_without_a_word(server: RedisServer) -> None
                 break
             await asyncio.sleep(0.1)
         await until_near(near, again, there=True)
-        assert not isinstance(await near.resolve(credential(issued)), ResolvedSession)
+        assert not isinstance(await near.resolve(presented_key(issued)), ResolvedSession)
         await near.close()
         await far.close()
 
@@ -311,7 +311,7 @@ async def test_no_connection_is_lost(server: RedisServer) -> None:
     for turn in range(12):
         store.near.clear()
         work: list[asyncio.Task[Any]] = []
-        work += [asyncio.create_task(store.resolve(credential(entry))) for entry in known * 4]
+        work += [asyncio.create_task(store.resolve(presented_key(entry))) for entry in known * 4]
         work += [asyncio.create_task(issue(store)) for _ in range(40)]
         work += [asyncio.create_task(store.living([known[0].session.id])) for _ in range(40)]
         await asyncio.sleep(0.002 * turn)

@@ -11,7 +11,7 @@ from gateway.store.issuer import Issued
 from gateway.store.sessions import Sessions
 from gateway.store.token_updates import Renewed
 from tests.conftest import token_of
-from tests.support.store import DEVICE, credential, resolved
+from tests.support.store import DEVICE, presented_key, resolved
 
 DAY = 86400
 OWN = Life(idle_timeout=8 * DAY, max_age=40 * DAY)
@@ -50,7 +50,7 @@ async def test_a_look_up_extends_a_session_by_its_own_timeout(
     assert idle - 2 < await left(store, issued) <= idle
     await make_idle(store, issued)
     for _ in range(3):
-        await store.resolve(credential(issued), extend=False)
+        await store.resolve(presented_key(issued), extend=False)
     assert await left(store, issued) <= 5
     entry = await resolved(store, issued)
     assert idle - 2 < await left(store, issued) <= idle
@@ -64,7 +64,7 @@ async def test_a_session_that_is_not_extended_ends(store: Sessions) -> None:
     issued = await issue(store, Life(1, 0))
     until = time.monotonic() + 3
     while time.monotonic() < until:
-        found = await store.resolve(credential(issued), extend=False)
+        found = await store.resolve(presented_key(issued), extend=False)
         if not hasattr(found, "session"):
             return
     raise AssertionError("it lives on")

@@ -9,7 +9,7 @@ from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.support.delaying import delaying
 from tests.support.redis_server import RedisServer
-from tests.support.store import asked, credential, issue, open_store, resolved
+from tests.support.store import asked, issue, open_store, presented_key, resolved
 
 UNKNOWN = Unresolved("invalid_key")
 
@@ -30,7 +30,7 @@ async def test_misses_of_one_turn_share_a_command(store: Sessions, url: str) -> 
 async def test_one_waiter_cancelled_takes_nobody_with_it(store: Sessions) -> None:
     """wire-rules.md#E10: the others get their own answers."""
     issued = await issue(store)
-    tasks = [asyncio.create_task(store.resolve(credential(issued))) for _ in range(10)]
+    tasks = [asyncio.create_task(store.resolve(presented_key(issued))) for _ in range(10)]
     await asyncio.sleep(0)
     tasks[3].cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -48,7 +48,7 @@ async def test_one_answer_is_shared(server: RedisServer) -> None:
         proxy.delay = 0.2
         waiting = []
         for _ in range(20):
-            waiting.append(asyncio.ensure_future(store.resolve(credential(issued))))
+            waiting.append(asyncio.ensure_future(store.resolve(presented_key(issued))))
             await asyncio.sleep(0.002)
         entries = await asyncio.gather(*waiting)
         assert all(isinstance(entry, ResolvedSession) for entry in entries)
@@ -64,10 +64,10 @@ async def test_an_answer_that_is_too_old_is_not_shared(server: RedisServer) -> N
         issued = await issue(store)
         await resolved(store, issued)
         proxy.delay = 0.5
-        early = asyncio.ensure_future(store.resolve(credential(issued)))
+        early = asyncio.ensure_future(store.resolve(presented_key(issued)))
         await asyncio.sleep(0.05)
         await store.revoke(issued.session.id)
-        late = await store.resolve(credential(issued))
+        late = await store.resolve(presented_key(issued))
         assert late == UNKNOWN
         await early
         proxy.delay = 0

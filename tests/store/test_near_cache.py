@@ -14,7 +14,7 @@ from gateway.store.resolved_session import ResolvedSession
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.support.redis_server import RedisServer
-from tests.support.store import asked, credential, issue, open_store, resolved
+from tests.support.store import asked, issue, open_store, presented_key, resolved
 
 UNKNOWN = Unresolved("invalid_key")
 
@@ -163,7 +163,7 @@ async def test_a_key_that_is_issued_a_moment_later_works_at_once(
     assert await store.resolve(key) == UNKNOWN
     monkeypatch.setattr("gateway.store.issuer.secrets.token_bytes", lambda size: random[:size])
     issued = await issue(other if elsewhere else store)
-    assert credential(issued) == key
+    assert presented_key(issued) == key
     for _ in range(200 if elsewhere else 0):  # a push takes its millisecond
         if await store.resolve(key) != UNKNOWN:
             break

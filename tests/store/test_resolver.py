@@ -1,4 +1,4 @@
-"""What a credential resolves to (`gateway.store.resolver`)."""
+"""What a presented key resolves to (`gateway.store.resolver`)."""
 
 import pytest
 import redis as redis_client
@@ -8,7 +8,7 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.conftest import token_of
-from tests.support.store import credential, issue, resolved
+from tests.support.store import issue, presented_key, resolved
 
 
 async def test_what_is_no_key_never_reaches_the_store(store: Sessions) -> None:
@@ -28,10 +28,10 @@ async def test_foreign_values(store: Sessions, url: str, value: bytes) -> None:
     issued = await issue(store)
     with redis_client.from_url(url) as client:
         client.set(f"test:s:{{{issued.session.id}}}", value)
-    assert await store.resolve(credential(issued)) == Unresolved("unreadable_session")
+    assert await store.resolve(presented_key(issued)) == Unresolved("unreadable_session")
     assert await store.directory.of("alice") == {}
     assert set(await store.revoke(issued.session.id)) == {issued.session.id}
-    assert await store.resolve(credential(issued)) == Unresolved("invalid_key")
+    assert await store.resolve(presented_key(issued)) == Unresolved("invalid_key")
 
 
 async def test_a_newer_version(store: Sessions, url: str) -> None:
@@ -41,6 +41,6 @@ async def test_a_newer_version(store: Sessions, url: str) -> None:
         record = client.get(f"test:s:{{{issued.session.id}}}")
         client.set(f"test:s:{{{issued.session.id}}}", b"\x03" + record[1:])
         with pytest.raises(StoreUnavailable):
-            await store.resolve(credential(issued))
+            await store.resolve(presented_key(issued))
         client.set(f"test:s:{{{issued.session.id}}}", record)
     await resolved(store, issued)

@@ -19,7 +19,7 @@ from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.conftest import token_of
 from tests.support.redis_server import redis_server
-from tests.support.store import DEVICE, credential, issue, open_store, resolved, until_near
+from tests.support.store import DEVICE, issue, open_store, presented_key, resolved, until_near
 
 
 async def test_issue_resolve_revoke(store: Sessions) -> None:
@@ -32,7 +32,7 @@ async def test_issue_resolve_revoke(store: Sessions) -> None:
     [said] = (await store.revoke(issued.session.id)).values()
     assert (said.subject, said.label, said.address) == ("alice", DEVICE.label, DEVICE.address)
     assert await store.revoke(issued.session.id) == {}
-    assert await store.resolve(credential(issued)) == Unresolved("invalid_key")
+    assert await store.resolve(presented_key(issued)) == Unresolved("invalid_key")
 
 
 async def test_other_devices_stay(store: Sessions) -> None:
@@ -48,7 +48,7 @@ async def test_redis_holds_no_secret(store: Sessions, url: str) -> None:
     with redis_client.from_url(url) as client:
         names = client.keys("*")
         dump = b"".join(names) + b"".join(client.dump(name) for name in names)
-        assert credential(issued) not in dump
+        assert presented_key(issued) not in dump
         assert issued.session.token.reveal().encode() not in dump
         said = records.read_info(client.get(f"test:s:{{{issued.session.id}}}"))
     assert (said.subject, said.label, said.address) == ("alice", DEVICE.label, DEVICE.address)
@@ -64,7 +64,7 @@ async def test_lifetimes(url: str) -> None:
         await asyncio.sleep(0.25)
         store.near.clear()
         await resolved(store, used)
-    assert await store.resolve(credential(idle)) == Unresolved("invalid_key")
+    assert await store.resolve(presented_key(idle)) == Unresolved("invalid_key")
     await store.close()
     store = open_store(url, idle=60, max_age=600)
     await store.start()
@@ -72,8 +72,8 @@ async def test_lifetimes(url: str) -> None:
     assert (await resolved(store, expiring)).session.ends_at < time.time() + 2
     await until_near(store, await issue(store), there=True)
     await asyncio.sleep(1.6)
-    assert await store.resolve(credential(expiring)) == Unresolved("invalid_key")
-    assert store.near.get(credential(expiring), time.time()) is None
+    assert await store.resolve(presented_key(expiring)) == Unresolved("invalid_key")
+    assert store.near.get(presented_key(expiring), time.time()) is None
     await store.close()
 
 
@@ -92,7 +92,7 @@ async def test_a_silent_store(tmp_path: Path) -> None:
             assert not store.available
             async with asyncio.timeout(10):
                 with pytest.raises(StoreUnavailable):
-                    await store.resolve(credential(issued))
+                    await store.resolve(presented_key(issued))
                 with pytest.raises(StoreUnavailable):
                     await issue(store)
                 with pytest.raises(StoreUnavailable):
@@ -138,8 +138,8 @@ async def test_a_session_that_is_never_idle(url: str) -> None:
     await asyncio.sleep(2.2)
     before = await store._client.pttl(name)
     assert (lasts - 60) * 1000 < before <= lasts * 1000
-    assert isinstance(await store.resolve(credential(issued)), ResolvedSession)
-    assert isinstance(await store.resolve(credential(usual)), Unresolved)
+    assert isinstance(await store.resolve(presented_key(issued)), ResolvedSession)
+    assert isinstance(await store.resolve(presented_key(usual)), Unresolved)
     assert (lasts - 60) * 1000 < await store._client.pttl(name) <= before
     [said] = (await store.directory.of("robot")).values()
     assert said.seen > said.created
@@ -161,9 +161,9 @@ async def test_a_session_that_is_never_idle_ends(url: str) -> None:
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         store.near.forget(issued.session.id)
-        await store.resolve(credential(issued))
+        await store.resolve(presented_key(issued))
         await asyncio.sleep(0.1)
-    assert isinstance(await store.resolve(credential(issued)), Unresolved)
+    assert isinstance(await store.resolve(presented_key(issued)), Unresolved)
     await store.close()
 
 

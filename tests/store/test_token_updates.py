@@ -15,7 +15,7 @@ from gateway.store.sessions import Sessions
 from gateway.store.token_updates import Outcome, Renewed
 from tests.conftest import token_of
 from tests.support.redis_server import RedisServer
-from tests.support.store import DEVICE, credential, issue, open_store, resolved
+from tests.support.store import DEVICE, issue, open_store, presented_key, resolved
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_what_has_expired_already_ends_at_once(store: Sessions) -> None:
     """No write makes a session last longer than its token."""
     issued = await issue(store)
     assert await adopt(store, issued, renewed(expires=time.time() - 1)) == "kept"
-    assert isinstance(await store.resolve(credential(issued)), Unresolved)
+    assert isinstance(await store.resolve(presented_key(issued)), Unresolved)
 
 
 async def test_whoever_comes_second_changes_nothing(store: Sessions) -> None:
@@ -138,7 +138,7 @@ async def test_a_session_that_was_revoked_is_not_resurrected(store: Sessions) ->
     outcome, _ = await store.token_writer.adopt(issued.key, session, record, renewed())
     assert outcome == "gone"
     assert await store._client.exists(store._layout.session(issued.session.id)) == 0
-    assert isinstance(await store.resolve(credential(issued)), Unresolved)
+    assert isinstance(await store.resolve(presented_key(issued)), Unresolved)
     assert issued.session.id not in await store.directory.of("alice")
 
 

@@ -9,7 +9,7 @@ from gateway.store.resolver import Unresolved
 from gateway.store.sessions import Sessions
 from tests.support.delaying import Delaying, delaying
 from tests.support.redis_server import RedisServer
-from tests.support.store import credential, issue, open_store, resolved, until_near
+from tests.support.store import issue, open_store, presented_key, resolved, until_near
 
 UNKNOWN = Unresolved("invalid_key")
 
@@ -41,7 +41,7 @@ async def test_a_logout_reaches_the_other_gateway(store: Sessions, url: str) -> 
     await until_near(other, issued, there=True)
     await store.revoke(issued.session.id)
     await until_near(other, issued, there=False)
-    assert await other.resolve(credential(issued)) == Unresolved("invalid_key")
+    assert await other.resolve(presented_key(issued)) == Unresolved("invalid_key")
     await other.close()
 
 
@@ -52,7 +52,7 @@ async def test_tracking_outlives_silence(url: str) -> None:
     issued = await issue(store)
     await until_near(store, issued, there=True)
     await asyncio.sleep(2)
-    assert store.near.get(credential(issued), time.time()) is not None
+    assert store.near.get(presented_key(issued), time.time()) is not None
     with redis_client.from_url(url) as client:
         client.delete(f"test:s:{{{issued.session.id}}}")
     await until_near(store, issued, there=False)
@@ -69,7 +69,7 @@ async def test_trust_comes_back_with_the_connection(server: RedisServer) -> None
         lose_tracking(server, proxy)
         await until_near(store, issued, there=False)
         assert (await resolved(store, issued)).session.subject == "alice"
-        assert store.near.get(credential(issued), time.time()) is None
+        assert store.near.get(presented_key(issued), time.time()) is None
         proxy.refuses = False
         await until_near(store, issued, there=True)
         await store.close()

@@ -47,12 +47,12 @@ async def issue(store: Sessions, subject: str = "alice", expiry: float | None = 
     )
 
 
-def credential(issued: Issued) -> bytes:
+def presented_key(issued: Issued) -> bytes:
     return issued.key.reveal().encode()
 
 
 async def resolved(store: Sessions, issued: Issued) -> ResolvedSession:
-    entry = await store.resolve(credential(issued))
+    entry = await store.resolve(presented_key(issued))
     assert isinstance(entry, ResolvedSession)
     return entry
 
@@ -60,7 +60,7 @@ async def resolved(store: Sessions, issued: Issued) -> ResolvedSession:
 async def until_near(store: Sessions, issued: Issued, *, there: bool) -> None:
     """Waits until the near cache knows, or no longer knows, a session."""
     async with asyncio.timeout(HANG):
-        while (store.near.get(credential(issued), time.time()) is not None) != there:
+        while (store.near.get(presented_key(issued), time.time()) is not None) != there:
             if there:
                 await resolved(store, issued)
             await asyncio.sleep(0.01)

@@ -77,13 +77,13 @@ def parse_key(text: bytes) -> Key | None:
     return Key(text) if _checksum(body) == text[-_CHECKSUM_CHARACTERS:] else None
 
 
-def bare(credential: bytes) -> bytes:
-    """The key in a credential of a JWT's shape; other credentials as they are.
+def bare(presented_key: bytes) -> bytes:
+    """The key in what was presented in a JWT's shape; anything else as it is.
 
     Whatever stands before the key is ignored: a client may have written it.
     """
-    found = SPELLED_PATTERN.fullmatch(credential)
-    return credential if found is None else found[1]
+    found = SPELLED_PATTERN.fullmatch(presented_key)
+    return presented_key if found is None else found[1]
 
 
 def holds_key(text: bytes) -> bool:
@@ -128,9 +128,9 @@ def session_id(key: Key) -> str:
     return _base64url(hashlib.sha256(key.raw).digest()).decode("ascii")
 
 
-def session_ids(credentials: Iterable[bytes]) -> tuple[str, ...]:
-    """The session ids of those credentials that are keys, without repeats."""
-    parsed = (parse_key(credential) for credential in dict.fromkeys(credentials))
+def session_ids(presented_keys: Iterable[bytes]) -> tuple[str, ...]:
+    """The session ids of what was presented, without repeats; text that is no key has none."""
+    parsed = (parse_key(presented_key) for presented_key in dict.fromkeys(presented_keys))
     return tuple(session_id(key) for key in parsed if key is not None)
 
 
