@@ -185,7 +185,7 @@ async def read_body(request: web.Request, path: LoginPath) -> bytes:
 
 
 def _nothing(_name: str) -> None:
-    """The fields of a login that count for nothing."""
+    """Count the fields of a login for nothing."""
 
 
 def is_preflight(request: web.Request) -> bool:

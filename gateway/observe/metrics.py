@@ -119,7 +119,7 @@ class Metrics:
             self._store_unavailable.inc()
 
     def token_passed(self, route: str) -> None:
-        """A reply of a route has given a client a JWT."""
+        """Count a route whose reply has given a client a JWT."""
         self._tokens_passed.labels(route).inc()
 
     def lines_dropped(self, where: str, count: int) -> None:
@@ -127,13 +127,13 @@ class Metrics:
             self._lines_dropped.labels(where).inc(count)
 
     def revoked(self, seconds: float) -> None:
-        """A revocation was pushed `seconds` after Redis was asked for it."""
+        """Observe a revocation that was pushed `seconds` after Redis was asked for it."""
         self._revocations.observe(seconds)
         [metric] = self._slowest.collect()
         self._slowest.set(max(seconds, metric.samples[0].value))
 
     def state(self, *, entries: int, trusted: bool, store_up: bool) -> None:
-        """The present state of this worker."""
+        """Set the gauges of this worker's state."""
         self._entries.set(entries)
         self._trusted.set(trusted)
         self._store.set(store_up)

@@ -84,7 +84,7 @@ class Slots:
         return next(slot for slot in count() if slot not in used)
 
     def left(self, slot: int) -> None:
-        """A worker has ended: its counts stay, and its gauges go."""
+        """Keep the counts of a worker that has ended, and remove its gauges."""
         if not self.folder:
             return
         for file in Path(self.folder).glob(f"gauge_live*_{slot}.db"):

@@ -241,7 +241,7 @@ class _Backend:
 
 
 class _NotConnected(Exception):
-    """Nothing has been sent, so another server may be asked; `error` says why."""
+    """No server was reached (`error` says why): another one may be asked."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__()

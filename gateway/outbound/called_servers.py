@@ -81,4 +81,4 @@ class CalledServers(Protocol):
         """How long a call waits while no server can be reached (seconds)."""
 
     def attempts(self) -> Attempts:
-        """For one call."""
+        """The attempts of one call."""

@@ -100,7 +100,7 @@ class Control:
         return len(self._waiting) > before
 
     def begin(self) -> None:
-        """A reload begins: its outcome is for all who have asked before."""
+        """Begin a reload, whose outcome is for all requests so far."""
         self._served, self._waiting = self._served + self._waiting, []
 
     def tell(self, outcome: Outcome) -> None:

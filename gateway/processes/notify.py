@@ -20,7 +20,7 @@ class Notifier:
         self._next_beat = 0.0  # monotonic seconds
 
     def ready(self, status: str) -> None:
-        """The gateway serves: after its start, and after a reload, whether it succeeded or not."""
+        """Tell that the gateway serves: after its start and each reload, even a failed one."""
         self._send(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={status}")
 
     def reloading(self) -> None:

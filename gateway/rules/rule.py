@@ -89,7 +89,7 @@ class RuleSet:
 
     @cached_property
     def _limit(self) -> TimeLimit:
-        """It takes a signal of the process, which configurations without rules leave alone."""
+        """Made for the first rule, since it takes a signal of the process."""
         return TimeLimit()
 
     def all(self) -> list[Rule]:

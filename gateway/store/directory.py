@@ -102,7 +102,7 @@ class Directory:
         return {session_id: held[session_id][0] for session_id in order}
 
     async def newest(self, subject: str, limit: int) -> tuple[dict[str, SessionInfo], int]:
-        """At most `limit` of a subject's sessions, the last seen first.
+        """A subject's sessions, at most `limit` of them, the last seen first.
 
         They are those that end last. Also returns how many sessions the index names, of which some
         may have ended. The cost is bounded by `limit`, and by the ended ones that leave the index.

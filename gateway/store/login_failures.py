@@ -150,11 +150,11 @@ class LoginFailures:
         return counted
 
     async def release(self, counted: CountedAttempt) -> None:
-        """The attempt has neither failed nor succeeded."""
+        """Take back an attempt that has neither failed nor succeeded."""
         await bounded(self._release(counted), self._timeout)
 
     async def failed(self, rules: Guessing, counted: CountedAttempt) -> None:
-        """The attempt has failed."""
+        """Count an attempt that has failed."""
         await bounded(self._failed(rules, counted), self._timeout)
 
     async def remember(self, counted: CountedAttempt, handed_out: Collection[str]) -> None:
@@ -167,7 +167,7 @@ class LoginFailures:
         return bool(await bounded(self._begun(continues), self._timeout))
 
     async def broke(self, counted: CountedAttempt) -> None:
-        """The backend broke down over the attempt.
+        """Count an attempt over which the backend broke down.
 
         It counts only for its account from all networks. This bounds guessing by breakdowns, and an
         outage locks no user out.
@@ -175,7 +175,7 @@ class LoginFailures:
         await bounded(self._broke(counted), self._timeout)
 
     async def succeeded(self, rules: Guessing, counted: CountedAttempt) -> None:
-        """The attempt has succeeded."""
+        """Take back an attempt that has succeeded, with the failures that it sets back."""
         await bounded(self._succeeded(rules, counted), self._timeout)
 
     def _account(self, login: str, account: str, spellings: Collection[str]) -> _Account:

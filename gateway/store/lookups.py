@@ -46,9 +46,9 @@ class Lookups:
         return future
 
     def changed(self, session_id: str | None) -> None:
-        """A session has changed, or any may have (None).
+        """Share answers on their way with no later caller: a session has changed.
 
-        The answers that are on their way are too old to be shared by later callers.
+        session_id: None if any may have changed
         """
         if session_id is None:
             self._sent.clear()
@@ -93,7 +93,7 @@ class Lookups:
                     future.set_result(record)
 
     def _answered(self, batch: Waiting) -> None:
-        """The answers are here: later callers must not share them."""
+        """Share a batch with no later caller: its answers have come."""
         for session_id, futures in batch.items():
             if self._sent.get(session_id) is futures:
                 del self._sent[session_id]

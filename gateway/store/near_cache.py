@@ -22,7 +22,7 @@ _MAX_UNKNOWN = 10_000
 
 
 class NearCache:
-    """Remembered entries. `trusted` says whether Redis pushes changes."""
+    """Remembers resolved sessions while Redis pushes their changes (`trusted`)."""
 
     def __init__(self, entries: int, ttl: float, outage: float = 0.0) -> None:
         """How much is remembered, and for how long.
@@ -42,9 +42,8 @@ class NearCache:
         self._impersonations: dict[str, set[str]] = {}
         self._asked: dict[str, bool] = {}  # ids being looked up → changed meanwhile
         self._unknown: dict[str, float] = {}  # ids without a session → until when
-        self._left: dict[
-            str, ResolvedSession
-        ] = {}  # by session id: what was remembered before an outage
+        # By session id: what was remembered before an outage.
+        self._left: dict[str, ResolvedSession] = {}
         self._left_until = 0.0
         self.trusted = False
         self.changes = Changes()
@@ -82,7 +81,7 @@ class NearCache:
         return entry
 
     def expects(self, session_id: str) -> None:
-        """A look-up begins. After a change from now on, its result is too old."""
+        """Begin a look-up, whose result is too old after a change from now on."""
         self._asked.setdefault(session_id, False)
 
     def learned(
@@ -118,20 +117,20 @@ class NearCache:
         self._presented_keys[session_id] = presented_key
 
     def ends_with(self, session_id: str, parent_id: str) -> None:
-        """From now on a change of the parent is one of the session, too."""
+        """Forget the session from now on when its parent changes, too."""
         self._impersonations.setdefault(parent_id, set()).add(session_id)
 
     def gave_up(self, session_id: str) -> None:
-        """A look-up ended without a result."""
+        """End a look-up without a result."""
         self._asked.pop(session_id, None)
 
     def pushed(self, session_id: str) -> None:
-        """Redis has pushed that the session changed, or ended."""
+        """Forget a session of which Redis has pushed that it changed, or ended."""
         self.forget(session_id)
         self.on_push(session_id)
 
     def forget(self, session_id: str) -> None:
-        """The session changed, or ended, or has just begun."""
+        """Forget a session, which changed, ended, or has just begun."""
         self.changes.note(session_id)
         self.on_change(session_id)
         if session_id in self._asked:
@@ -147,7 +146,7 @@ class NearCache:
                 self.forget(impersonation)
 
     def clear(self) -> None:
-        """Anything may have changed."""
+        """Forget all sessions: any may have changed."""
         self.changes.all = True
         self.on_change(None)
         self._entries.clear()
@@ -160,14 +159,16 @@ class NearCache:
             self._asked[session_id] = True
 
     def trust(self) -> None:
-        """Redis pushes changes from now on. Clear the cache: some were missed."""
+        """Begin to remember sessions: Redis pushes changes from now on."""
         self.clear()
         self.trusted = True
 
     def distrust(self, since: float) -> None:
-        """Redis pushes no changes since then (UNIX seconds). Forget all sessions.
+        """Forget all sessions: Redis pushes no changes any more.
 
         What is forgotten stays available to `before_outage`, if config.yaml allows that.
+
+        since: when Redis ceased to push (UNIX seconds)
         """
         if not self.trusted:
             return

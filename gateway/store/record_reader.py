@@ -87,10 +87,10 @@ class UntouchingReader:
         return await self._client.mget(names)  # type: ignore[return-value]
 
     def drop_link(self) -> None:
-        """It has none: the client opens its connections anew by itself."""
+        """Nothing to do: the client opens its connections anew by itself."""
 
     async def close(self) -> None:
-        """The client is closed by its owner."""
+        """Nothing to do: the client's owner closes it."""
 
 
 class RecordReader:

@@ -22,13 +22,13 @@ class RevocationLatency:
         self._asked: dict[str, float] = {}  # session id → monotonic seconds
 
     def asked(self, session_id: str) -> None:
-        """Redis is asked to end the session."""
+        """Begin to measure: Redis is asked to end the session."""
         if len(self._asked) >= _MAX_ASKED:
             del self._asked[next(iter(self._asked))]
         self._asked.setdefault(session_id, time.monotonic())
 
     def pushed(self, session_id: str) -> None:
-        """Redis has pushed a change of the session."""
+        """Observe the revocation of a session, if it was one: Redis has pushed its change."""
         asked = self._asked.pop(session_id, None)
         if asked is not None:
             self._observe(time.monotonic() - asked)

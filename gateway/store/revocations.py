@@ -38,7 +38,7 @@ class Revocations:
         self._done: set[str] = set()
 
     def asked(self, session_ids: Iterable[str]) -> None:
-        """These sessions are being ended, whatever the store answers."""
+        """Remember sessions that are being ended, whatever the store answers."""
         now = time.monotonic()
         for session_id in session_ids:
             self._asked.pop(session_id, None)
@@ -49,7 +49,7 @@ class Revocations:
             self._forget(oldest)
 
     def done(self, session_ids: Iterable[str]) -> None:
-        """The store has answered that these sessions are gone."""
+        """Note that the store has answered that these sessions are gone."""
         self._done.update(session_id for session_id in session_ids if session_id in self._asked)
 
     def is_done(self, session_id: str) -> bool:

@@ -90,10 +90,8 @@ class Sessions:
         # In a realm that is alone every subject is one of its own, so there is nothing to check.
         self._realms = {login: realm for login, realm in realms.items() if not realm.is_alone}
         writes, records = Writes(topology, replicas, timeout), Records(sealer)
-        latency, revocations = (
-            RevocationLatency(observe_latency),
-            Revocations(client, layout, timeout),
-        )
+        latency = RevocationLatency(observe_latency)
+        revocations = Revocations(client, layout, timeout)
         self.directory = Directory(client, layout, writes, timeout)
         self.failures = LoginFailures(client, layout, sealer, timeout)
         self.replay_guard = ReplayGuard(client, layout, timeout)
@@ -189,7 +187,7 @@ class Sessions:
         return self._tracking.eviction_policy
 
     async def living(self, session_ids: Iterable[str]) -> set[str]:
-        """Those of the sessions that have not ended. Raises `StoreUnavailable`."""
+        """Which of the sessions have not ended. Raises `StoreUnavailable`."""
         ids = list(session_ids)
         async with self._client.pipeline(transaction=False) as pipe:
             for session_id in ids:

@@ -94,7 +94,7 @@ class ServerLoad:
         self.eject(now, rules)
 
     def reinstate(self, now: float) -> None:
-        """The server has answered: it gets requests again."""
+        """Give the server requests again: it has answered."""
         self.ejected_until, self.ejections, self.is_probed = 0.0, 0, False
         self.start_slowly(now)
 

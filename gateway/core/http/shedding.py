@@ -32,7 +32,7 @@ class Shedding:
         self._credit = 0
 
     def measured(self, delay: float) -> None:
-        """The loop was so late (seconds)."""
+        """Take note of how late the loop was (seconds)."""
         self.delay = delay
         self._delays.append(delay)
         stays = len(self._delays) == _MEASUREMENTS and self._median > self._target

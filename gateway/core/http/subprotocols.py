@@ -36,7 +36,7 @@ class Offer:
 
     @property
     def others(self) -> tuple[bytes, ...]:
-        """Those that are about no key."""
+        """The subprotocols that are about no key."""
         marked = self.at - 1 if self.mark else self.at
         kept = (*self.offered[:marked], *self.offered[self.at + 1 :])
         return tuple(name for name in kept if not _holds_key(name))

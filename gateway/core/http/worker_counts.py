@@ -43,7 +43,7 @@ class WorkerCounts:
         return sum(table.count(mark) for table in self._others)
 
     def put(self, key: str, count: int) -> None:
-        """This worker holds so much for a key now."""
+        """Note how much this worker holds for a key now."""
         self._own.put(hash(key) or 1, count)
 
 

@@ -76,7 +76,7 @@ class VerifyingKey:
     kid: str | None = None
 
     def allowed(self, algorithms: Collection[str]) -> tuple[str, ...]:
-        """Those of the algorithms that fit the key; without any, its usual one."""
+        """The algorithms that fit the key; without any, its usual one."""
         if not algorithms:
             return self.algorithms[:1]
         return tuple(name for name in self.algorithms if name in algorithms)

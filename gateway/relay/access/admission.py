@@ -25,8 +25,7 @@ _SINGLE = (
     b"server",
 )
 
-
-# Fewer requests than any that asks.
+# Fewer than any number of requests, so that each one is looked at.
 _ALWAYS_CROWDED = -1
 
 
@@ -43,7 +42,7 @@ class Load:
         self.crowded = shares.crowded  # up to so many, each request is admitted
 
     def measured(self, delay: float) -> None:
-        """The event loop was so late (seconds): some of the next requests may be refused."""
+        """Take note of how late the event loop was (seconds), and shed load if need be."""
         assert self.shedding is not None
         self.shedding.measured(delay)
         self.crowded = _ALWAYS_CROWDED if self.shedding.percent else self.shares.crowded

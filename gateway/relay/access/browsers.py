@@ -1,6 +1,6 @@
 """The needs of browsers: who asked, who may read, where to log in.
 
-A program's request costs none of this, and so does a request without a cookie on a route without a
+None of this costs a program's request anything, nor one without a cookie on a route without a
 policy.
 """
 

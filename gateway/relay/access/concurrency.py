@@ -67,7 +67,7 @@ class Concurrency:
         return key
 
     def give_back(self, key: str) -> None:
-        """A request that counted for this client has ended."""
+        """Count one request of a client less: it has ended."""
         self._held[key] -= 1
         self._tell(key)
         if not self._held[key]:
@@ -98,6 +98,6 @@ def take(
 
 
 def give_back(permits: Iterable[Permit]) -> None:
-    """A request has ended."""
+    """Take back the permits of a request that has ended."""
     for limit, key in permits:
         limit.give_back(key)

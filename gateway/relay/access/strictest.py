@@ -50,7 +50,7 @@ class Strictest:
 def _decided(
     found: Methods[Route], rivals: Sequence[Methods[Route]], *, always: bool
 ) -> Methods[Route]:
-    """For each method the route that is as strict as all others. Raises `AmbiguousPath`."""
+    """The route of each method that is as strict as all others. Raises `AmbiguousPath`."""
     decided: Methods[Route] = Methods()
     for method in {name for methods in (found, *rivals) for name in methods.named}:
         route = _decide(method, found, rivals, always=always)

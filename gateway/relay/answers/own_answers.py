@@ -130,7 +130,7 @@ def _spelled(name: str, fields: Mapping[str, str]) -> str:
 
 
 def _deletions(head: RequestHead) -> tuple[str, ...]:
-    """Set-Cookie values for the cookies that the browser is to forget."""
+    """The gateway's own Set-Cookie values for the browser."""
     return (head.described or head).deletions
 
 

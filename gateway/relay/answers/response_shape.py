@@ -46,7 +46,7 @@ def of_own_answer(request: RequestHead, forward: Forward) -> Change | None:
 
 
 def _read_again(response: ResponseHead) -> None:
-    """Tell what the lines say to caches, for whom private answers are confined."""
+    """Read again what the lines say to caches: private answers are confined by it."""
     named = [(line.partition(b":")[0].lower(), line) for line in response.passed]
     response.for_caches = tuple(line for name, line in named if shared_caches.is_for_caches(name))
     response.vary = tuple(line for name, line in named if name == b"vary")

@@ -69,7 +69,7 @@ class Certificates:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """That of the first certificate, which hands over to the others by name."""
+        """The context of the first certificate, which hands over to the others by name."""
         return self._pairs[0].context
 
     def look_for_changes(self) -> None:

@@ -228,7 +228,7 @@ def _check_fields(head: RequestHead) -> None:
 
 
 def _finish(head: RequestHead) -> None:
-    """Read the target. Of a new version, a request needs a host."""
+    """Read the target. A request of HTTP/1.1 needs a host (RFC 9112 §3.2)."""
     _read_target(head)
     if head.host is None and not head.old:
         raise grammar.Malformed
@@ -276,9 +276,9 @@ def _escape_query(target: bytes) -> bytes:
 
 
 def _check_escapes(path: bytes, target: bytes) -> None:
-    """A lone `%` has several readings in a path.
+    """Refuse escapes that hide a key, and a lone `%` in the path, which has several readings.
 
-    In a query it is text: browsers send `?q=50%`.
+    In a query it is text: browsers send `?q=50%`. Raises `Malformed` and `Refused`.
     """
     if _BAD_ESCAPE.search(path):
         raise grammar.Malformed

@@ -37,20 +37,20 @@ class LimitMemory:
         return cls(buckets, {where: _mapped_tables(config.workers) for where in places})
 
     def buckets(self, config: Config, where: Where, limit: RateLimit) -> memoryview:
-        """Those of a rate limit (see `token_buckets`)."""
+        """The memory of a rate limit."""
         return self._buckets[_name(config, where, limit)]
 
     def tables(self, where: Where) -> Sequence[memoryview]:
-        """Those of a limit on requests in flight (see `worker_counts`); none for one worker."""
+        """The tables of a limit on requests in flight; none for one worker."""
         return self._tables.get(where, ())
 
     def forget_worker(self, number: int) -> None:
-        """A worker has ended, and with it all that it had in flight."""
+        """Clear the counts of a worker that has ended, with all that it had in flight."""
         for tables in self._tables.values():
             tables[number][:] = bytes(TABLE_BYTES)
 
     def release(self, kept: LimitMemory) -> None:
-        """Give back what stands not in other memory, too."""
+        """Unmap what `kept` does not use."""
         others = {id(view) for view in kept._views()}
         for view in self._views():
             if id(view) not in others:

@@ -150,7 +150,7 @@ def build_relay(
 
 
 def request_reader(config: Config, instance: str) -> RequestReader:
-    """Read heads by the rules of a configuration."""
+    """The reader of heads by the rules of a configuration."""
     return RequestReader(
         instance=instance,
         identity=_identity(config),
@@ -165,7 +165,7 @@ def request_reader(config: Config, instance: str) -> RequestReader:
 
 
 def verify_endpoint_of(config: Config, requests: RequestReader) -> VerifyEndpoint:
-    """Make the endpoint that proxies ask."""
+    """The endpoint that proxies ask."""
     return VerifyEndpoint(
         requests,
         identity=_identity(config),
@@ -237,6 +237,6 @@ def _jwt_callers(
 
 
 def _trusted_cookies(config: Config) -> TrustedCookies:
-    """A captured token may come in a cookie as a login's does."""
+    """The cookies in which keys are taken: a captured token may come in one as a login's does."""
     places = key_places(config)
     return TrustedCookies(config.keys.cookie, places, secure=config.keys.secure)

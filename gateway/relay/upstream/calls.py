@@ -116,5 +116,5 @@ class Calls:
         return self._pool.known.try_for
 
     def attempts(self) -> Call:
-        """For one call."""
+        """The attempts of one call."""
         return Call(self._pool)

@@ -115,9 +115,8 @@ class Server:
         self.idle: list[UpstreamConnection] = []
         # A connection that is being opened counts as busy.
         self.load = ServerLoad(weight=weight, slow_start=slow_start)
-        self.stale_until = (
-            0.0  # kept connections may be stale until then (monotonic seconds; 0: never)
-        )
+        # Kept connections may be stale until then (monotonic seconds; 0: never).
+        self.stale_until = 0.0
         self.shares = Shares(places, share, self.holders)
         self._upstream = upstream
         self._idle_timeout = idle_timeout
