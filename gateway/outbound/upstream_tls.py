@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 import time
 from typing import TYPE_CHECKING
 
+from gateway.config import files
+from gateway.config.files import Mark
 from gateway.config.tls import client_context
 from gateway.observe import causes
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 # The files are looked at so often, in seconds, and only while connections are opened.
 _SECONDS_BETWEEN_LOOKS = 1.0
-
-# What tells that a file is another one: inode, size and time of change.
-_Stamp = tuple[int, int, int] | None
 
 
 class UpstreamContext:
@@ -37,7 +35,7 @@ class UpstreamContext:
         named = (tls.ca_file, tls.cert_file, tls.key_file)
         self._files = tuple(file for file in named if file is not None)
         self._context: ssl.SSLContext | None = None
-        self._stamps: tuple[_Stamp, ...] = ()
+        self._marks: tuple[Mark, ...] = ()
         self._due = 0.0  # the next look at the files (monotonic seconds)
 
     def of(self, url: ServerUrl) -> tuple[ssl.SSLContext | None, str | None]:
@@ -48,7 +46,7 @@ class UpstreamContext:
         if not url.tls:
             return None, None
         if self._context is None:
-            self._stamps = self._look()
+            self._marks = self._look()
             self._context = self._made()
         elif self._files and (now := time.monotonic()) >= self._due:
             self._due = now + _SECONDS_BETWEEN_LOOKS
@@ -56,10 +54,10 @@ class UpstreamContext:
         return self._context, self._tls.server_name or url.host
 
     def _reload(self) -> None:
-        stamps = self._look()
-        if stamps == self._stamps:
+        marks = self._look()
+        if marks == self._marks:
             return
-        self._stamps = stamps
+        self._marks = marks
         log = logging.getLogger(f"gateway.upstreams.{self._upstream}")
         try:
             self._context = self._made()
@@ -78,13 +76,5 @@ class UpstreamContext:
         tls = self._tls
         return client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        return tuple(_stamp(file) for file in self._files)
-
-
-def _stamp(file: str) -> _Stamp:
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    def _look(self) -> tuple[Mark, ...]:
+        return tuple(files.mark(file) for file in self._files)
