@@ -53,7 +53,9 @@ def print_routes(options: argparse.Namespace) -> int:
     rows += [_login_row(path) for path in refresh_paths(config) if path.path not in logins]
     if config.pages.login is not None:
         rows.append((config.pages.login, "GET,HEAD", "login", "gateway"))
-    rows += [(one.path, ",".join(one.methods), "logout", "gateway") for one in config.logout]
+    rows += [
+        (logout.path, ",".join(logout.methods), "logout", "gateway") for logout in config.logout
+    ]
     if config.sessions.path is not None:
         rows.append((config.sessions.path, "GET,HEAD", "sessions", "gateway"))
         rows.append((f"{config.sessions.path}/*", "DELETE,POST", "sessions", "gateway"))

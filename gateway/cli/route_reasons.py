@@ -79,11 +79,11 @@ class Reasons:
         rule, head = self._config.routes[number], self._head
         alone = [{"headers": {name: it}, "query": {}} for name, it in rule.headers.items()]
         alone += [{"headers": {}, "query": {name: it}} for name, it in rule.query.items()]
-        rules = [rule.model_copy(update=one) for one in alone]
+        parts = [rule.model_copy(update=condition) for condition in alone]
         return [
-            described_conditions(one)[0]
-            for one in rules
-            if not conditions_of(one).read(head.passed, head.query).strictly
+            described_conditions(part)[0]
+            for part in parts
+            if not conditions_of(part).read(head.passed, head.query).strictly
         ]
 
     def _comes_first(self, number: int) -> bool:

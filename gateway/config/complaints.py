@@ -89,7 +89,7 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
     steps = [error["loc"] for error in errors]
     for error in errors:
         loc = error["loc"]
-        if error["type"] == "too_short" and any(loc == one[: len(loc)] != one for one in steps):
+        if error["type"] == "too_short" and any(loc == step[: len(loc)] != step for step in steps):
             continue  # pydantic counts the values that are right
         where = tuple(_written_steps(loc, document))
         kind = _KINDS.get(error["type"])

@@ -58,7 +58,9 @@ def _of_sessions(
     where: Where, rule: RouteOptions, config: Config, document: Document
 ) -> Iterator[Problem]:
     """Limits by session on a route where no key is looked up."""
-    named = [config.rate_limits.get(one) if isinstance(one, str) else one for one in rule.limits]
+    named = [
+        config.rate_limits.get(limit) if isinstance(limit, str) else limit for limit in rule.limits
+    ]
     for setting, limits in (("limits", named), ("concurrency", rule.concurrency)):
         for at, limit in enumerate(limits):
             if limit is not None and limit.per not in (ADDRESS, ROUTE):

@@ -147,5 +147,7 @@ class SessionsEndpoint:
 def _scoped_logout(logouts: Iterable[Logout]) -> str | None:
     """The path of a logout that ends several sessions, for the page's forms."""
     served = {"GET", "POST"}
-    paths = (one.path for one in logouts if one.scope is None and served <= set(one.methods))
+    paths = (
+        logout.path for logout in logouts if logout.scope is None and served <= set(logout.methods)
+    )
     return next(paths, None)

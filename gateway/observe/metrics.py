@@ -152,7 +152,7 @@ class Metrics:
     def _render_own(self) -> bytes:
         """The numbers of this worker alone."""
         registry = CollectorRegistry()
-        own = (one for one in vars(self).values() if isinstance(one, MetricWrapperBase))
+        own = (value for value in vars(self).values() if isinstance(value, MetricWrapperBase))
         for metric in (*own, *self.traffic.all):
             registry.register(metric)
         return generate_latest(registry)

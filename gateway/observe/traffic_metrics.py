@@ -154,12 +154,12 @@ class TrafficMetrics:
     @property
     def all(self) -> Iterable[MetricWrapperBase]:
         """The metrics, for a registry."""
-        metrics: Iterable[object] = vars(self).values()
-        for one in metrics:
-            if isinstance(one, MetricWrapperBase):
-                yield one
-            elif isinstance(one, Totals | Gauges):
-                yield one.metric
+        values: Iterable[object] = vars(self).values()
+        for value in values:
+            if isinstance(value, MetricWrapperBase):
+                yield value
+            elif isinstance(value, Totals | Gauges):
+                yield value.metric
 
     def _counter(self, name: str, text: str, *labels: str) -> Totals:
         return Totals(Counter(f"latchkey_{name}", text, labels, registry=None), self._files)

@@ -136,6 +136,8 @@ class TrafficReport:
         metrics, openings = self.metrics, self.listening.openings
         metrics.openings_failed.add(openings.handshakes_failed, "tls")
         metrics.openings_failed.add(openings.proxy_headers_refused, "proxy_protocol")
-        if found := [one.counts for one in self.listening.certificates.values()]:
-            metrics.certificate_reloads.add(sum(one.reloads for one in found), "ok")
-            metrics.certificate_reloads.add(sum(one.failures for one in found), "failed")
+        if certificates := self.listening.certificates.values():
+            reloads = sum(of_listener.counts.reloads for of_listener in certificates)
+            failures = sum(of_listener.counts.failures for of_listener in certificates)
+            metrics.certificate_reloads.add(reloads, "ok")
+            metrics.certificate_reloads.add(failures, "failed")

@@ -67,7 +67,7 @@ def _named_twice(upstream: Upstream) -> _Found:
 
 
 def _one_host(upstream: Upstream) -> _Found:
-    if upstream.host == "upstream" and len({one.authority for one in upstream.servers}) > 1:
+    if upstream.host == "upstream" and len({server.authority for server in upstream.servers}) > 1:
         first = upstream.servers[0].authority
         yield ("host",), f"is {first} for all servers, that of the first one; write a name"
 

@@ -61,7 +61,7 @@ class _Rules:
         self._patterns = [pattern_of(route) for route in config.routes]
         self._conditions = [conditions_of(route) for route in config.routes]
         self._table = Table(table_rule(route, at) for at, route in enumerate(config.routes))
-        self._max_segments = max((len(one.segments) for one in self._patterns), default=0)
+        self._max_segments = max((len(pattern.segments) for pattern in self._patterns), default=0)
         used = {segment for pattern in self._patterns for segment in pattern.segments}
         self._fresh = "~"  # a segment that no route names
         while self._fresh.encode() in used:

@@ -10,7 +10,7 @@ Patterns stand in a tree of dictionaries by segment, so the number of rules does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -94,7 +94,7 @@ class Entry(Generic[T]):
     def under(self, *conditions: Conditions) -> Methods[T]:
         """The rules under these conditions, each for the methods that those before leave."""
         if conditions not in self._merged:
-            found, *rest = [self.layers[one] for one in conditions]
+            found, *rest = [self.layers[layer] for layer in conditions]
             for methods in rest:
                 found = found if found.other else methods.behind(found)
             self._merged[conditions] = found
@@ -109,10 +109,12 @@ class Entry(Generic[T]):
         if len(self.layers) == 1 and self.is_sure:
             methods = self.layers[_NONE]
             return methods, [methods], True
-        possible = [one for one in self.layers if meets[one] is not Holds.NO]
-        sure = [one for one in possible if meets[one] is Holds.YES]
-        ours = [one for one in possible if meets[one].strictly]
-        others = [[one for one in possible if one in sure or one is other] for other in possible]
+        possible = [layer for layer in self.layers if meets[layer] is not Holds.NO]
+        sure = [layer for layer in possible if meets[layer] is Holds.YES]
+        ours = [layer for layer in possible if meets[layer].strictly]
+        others = [
+            [layer for layer in possible if layer in sure or layer is other] for other in possible
+        ]
         ways = [self.under(*way) for way in (possible, sure, *others) if way]
         return self.under(*ours) if ours else None, list(dict.fromkeys(ways)), bool(sure)
 
@@ -130,8 +132,9 @@ class Table(Generic[T]):
         }
         self._sites: dict[bytes, Site[T]] = {}
         for name in self._tables:
-            beside = [one for one in (name, *hosts.above(name), b"") if one in self._tables]
-            self._sites[name] = Site([self._tables[one] for one in dict.fromkeys(beside)])
+            beside = dict.fromkeys((name, *hosts.above(name), b""))
+            tables = [self._tables[host] for host in beside if host in self._tables]
+            self._sites[name] = Site(tables)
         self.any_host = self._sites[b""]
         self.has_hosts = len(self._sites) > 1
         self.has_conditions = any(rule.conditions for rules in by_host.values() for rule in rules)
@@ -148,7 +151,7 @@ class Table(Generic[T]):
         if host is None or not self.has_hosts:
             return self.any_host
         name = hosts.plain(host)
-        known = (self._sites[one] for one in (name, *hosts.above(name)) if one in self._sites)
+        known = (self._sites[host] for host in (name, *hosts.above(name)) if host in self._sites)
         return next(known, self.any_host)
 
 
@@ -266,15 +269,18 @@ class _PathTable(Generic[T]):
         if len(found) > 1:
             found.sort(key=_rank)
         if self._regexes and not any(entry.is_sure for entry in found):
-            found += [one for one in self._regexes if compiled(one.pattern.regex).fits(path)]
+            found += self._fitting_regexes(path)
         return found if exact is None else [exact, *found]
 
     def all_fitting(self, path: bytes) -> list[Entry[T]]:
-        """The same with those behind one that takes all requests."""
+        """The patterns that fit, also behind one that takes all requests."""
         exact = self._exact.get(path)
         found = sorted(self._patterns.fitting(path), key=_rank)
-        found += [one for one in self._regexes if compiled(one.pattern.regex).fits(path)]
+        found += self._fitting_regexes(path)
         return found if exact is None else [exact, *found]
+
+    def _fitting_regexes(self, path: bytes) -> Iterator[Entry[T]]:
+        return (entry for entry in self._regexes if compiled(entry.pattern.regex).fits(path))
 
     def fitting_folded(self, path: bytes) -> list[Entry[T]]:
         """The patterns that fit a folded path."""

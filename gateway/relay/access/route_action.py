@@ -158,7 +158,9 @@ class Action:
             body_limit=min(other.body_limit for other in others),
             compression=(self.compression if all(other.compression for other in others) else None),
             limits=limits_of_all([other.limits for other in others]),
-            concurrency=tuple(dict.fromkeys(one for other in others for one in other.concurrency)),
+            concurrency=tuple(
+                dict.fromkeys(limit for other in others for limit in other.concurrency)
+            ),
         )
 
 

@@ -160,7 +160,10 @@ class RouteTable:
 
     def _chosen(self, choice: _Choice, head: RequestHead) -> Methods[Route] | Refusal:
         """The routes whose conditions a request meets; remembered."""
-        meets = {one: one.read(head.passed, head.query) for one in choice.conditions()}
+        meets = {
+            conditions: conditions.read(head.passed, head.query)
+            for conditions in choice.conditions()
+        }
         asked = tuple(meets.values())
         found = choice.settled.get(asked)
         if found is None:
@@ -281,7 +284,7 @@ class _Choice:
 
     def conditions(self) -> list[Conditions]:
         """The conditions of all these, without doubles."""
-        return list(dict.fromkeys(one for entry in self.involved() for one in entry.layers))
+        return list(dict.fromkeys(layer for entry in self.involved() for layer in entry.layers))
 
 
 def _resolved(site: Site[Route], readings: Readings) -> list[Entry[Route]]:

@@ -110,7 +110,7 @@ class Balancer:
         if request.outage is not None:
             return None  # it looks whether a server is back
         waits = self._policy.try_for is not None
-        if health is not None and not waits and all(one.load.is_unhealthy for one in servers):
+        if health is not None and not waits and all(server.load.is_unhealthy for server in servers):
             return self._refusal(refusals.UPSTREAM_DOWN, health.interval)
         if breaker is not None and not breaker.allows(now):
             return self._refusal(refusals.CIRCUIT_OPEN, breaker.open_until - now)
@@ -133,11 +133,12 @@ class Balancer:
         longest = policy.eject.longest
         if policy.sticky is not None and (key := request.affinity(policy.sticky)):
             order = self._order_of(servers)(key)
-            left = [one for one in order if one not in request.tried] if request.tried else order
+            left = _untried(order, request) if request.tried else order
             since = now if probes else now - longest
-            return next((one for one in left if not one.load.is_out(since)), (left or order)[0])
+            in_use = (server for server in left if not server.load.is_out(since))
+            return next(in_use, (left or order)[0])
         if request.tried:
-            servers = [one for one in servers if one not in request.tried] or servers
+            servers = _untried(servers, request) or servers
         if len(servers) > _MAX_COMPARED:
             if not policy.by_turns:
                 servers = self._two_of(servers, now)
@@ -177,3 +178,7 @@ class Balancer:
             self._lots = servers, list(itertools.accumulate(weights))
         two = self._random.choices(servers, cum_weights=self._lots[1], k=2)
         return servers if all(server.load.is_out(now) for server in two) else two
+
+
+def _untried(servers: Sequence[Server], request: Request) -> Sequence[Server]:
+    return [server for server in servers if server not in request.tried]

@@ -60,7 +60,7 @@ class HealthChecks:
 
     def sweep(self, servers: Sequence[Server], now: float) -> None:
         """Ask the servers whose time it is, beside the caller (`now`: monotonic seconds)."""
-        if len(self._states) != len(servers) or any(one not in self._states for one in servers):
+        if self._states.keys() != set(servers):
             self._follow(servers, now)
         for server, state in self._states.items():
             if now >= state.due and state.task is None:

@@ -86,7 +86,9 @@ class Queues:
             found = None
             if server.shares.allows(client, server.load.busy):
                 fitting = (waiter for waiter in queue if server not in waiter.tried)
-                found = next((one for one in fitting if in_outage or one.outage is None), None)
+                found = next(
+                    (waiter for waiter in fitting if in_outage or waiter.outage is None), None
+                )
             self.by_client[client] = queue
             if found is not None:
                 self.remove(found)
