@@ -20,8 +20,8 @@ from gateway.endpoints.answers import EndpointRefused
 from gateway.store.directory import Directory
 
 # In a request without a key, so much of the body is searched for one.
-_MAX_BODY = 65536
-_BODY_TIMEOUT = 5.0  # seconds
+_MAX_BODY_BYTES = 65536
+_BODY_SECONDS = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +197,14 @@ async def beginning_of_body(request: web.Request) -> bytes:
     """The beginning of the body. Raises `EndpointRefused` if it does not come."""
     body = b""
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
+        async with asyncio.timeout(_BODY_SECONDS):
             async for piece in request.content.iter_any():
                 body += piece
-                if len(body) > _MAX_BODY:
+                if len(body) > _MAX_BODY_BYTES:
                     break
     except TimeoutError:
         raise EndpointRefused(refusals.BODY_TIMEOUT) from None
-    return body[:_MAX_BODY]
+    return body[:_MAX_BODY_BYTES]
 
 
 def deletions(request: web.Request) -> list[str]:

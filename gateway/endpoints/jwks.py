@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Verifiers may keep the keys for so long (seconds). A new key has to be shown for longer than this
 # before it signs, or some verifier would not know it yet.
-_KEPT_FOR = 60
+_KEPT_SECONDS = 60
 
 _METHODS = ("GET", "HEAD")
 
@@ -31,6 +31,6 @@ class JwksEndpoint:
             return refuse(request, refusals.METHOD, {"Allow": ", ".join(_METHODS)})
         fields = {
             "Content-Type": "application/jwk-set+json",
-            "Cache-Control": f"public, max-age={_KEPT_FOR}",
+            "Cache-Control": f"public, max-age={_KEPT_SECONDS}",
         }
         return web.Response(headers=fields, body=self._body)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from gateway.core.http.networks import network
 from gateway.observe.events import REPEATABLE, Event
 
-_WINDOW = 60.0  # seconds
+_WINDOW_SECONDS = 60.0  # seconds
 
 # Lines in a window: of the same event, and of all events of one client.
 _MAX_ALIKE = 20
@@ -42,7 +42,7 @@ class Repeats:
         if event.kind not in REPEATABLE:
             return True
         if not self._lines:
-            self._ends = now + _WINDOW
+            self._ends = now + _WINDOW_SECONDS
         client = network(event.address) or event.address
         alike = (event.kind, event.reason, client, event.session_id)
         if self._lines[alike] >= _MAX_ALIKE:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-_WINDOW = 60.0  # seconds
+_WINDOW_SECONDS = 60.0  # seconds
 
 # Records of a kind in a window: enough to see what is wrong.
 _MAX_ALIKE = 20
@@ -37,7 +37,7 @@ class RepeatFilter(logging.Filter):
         """Whether a record passes. A kind is one message of one logger."""
         now = time.monotonic()
         if now >= self._ends:
-            self._ends = now + _WINDOW
+            self._ends = now + _WINDOW_SECONDS
             self._passed.clear()
             if len(self._left_out) > _MAX_KINDS:
                 self._left_out.clear()

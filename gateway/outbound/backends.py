@@ -45,8 +45,8 @@ _MIN_FINAL_STATUS = 200
 
 # How long a call waits before it dials again, while no server can be reached (seconds): each time
 # twice as long. So many calls of one upstream may wait, for each one dials by itself.
-_FIRST_PAUSE = 0.01
-_MAX_PAUSE = 0.1
+_FIRST_PAUSE_SECONDS = 0.01
+_MAX_PAUSE_SECONDS = 0.1
 _MAX_WAITING = 100
 
 
@@ -155,7 +155,7 @@ class _Backend:
         """
         until = time.monotonic() + min(self._servers.try_for, timeout)
         deadline = asyncio.get_running_loop().time() + timeout
-        attempts, pause = self._servers.attempts(), _FIRST_PAUSE
+        attempts, pause = self._servers.attempts(), _FIRST_PAUSE_SECONDS
         while True:
             with attempts.server() as server:
                 try:
@@ -172,7 +172,7 @@ class _Backend:
                 raise BackendFailed(attempts.given_up(error))
             attempts.waits(error)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _MAX_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -21,12 +21,12 @@ from gateway.outbound.http_client import BodyTooLarge, read_body
 
 _log = logging.getLogger("gateway.outbound.cached_document")
 
-# All in seconds. A document that its provider takes back is believed for `_FRESH` longer, or for
-# `_KEPT` if the provider cannot be asked: an hour, in which an operator can put it right.
-_FRESH = 300.0
-_KEPT = 3600.0
-_PAUSE = 5.0  # at least, between two fetches of the same document
-_TIMEOUT = 5.0  # of a fetch
+# A document that its provider takes back is believed for so much longer; and for the second time if
+# the provider cannot be asked: an hour, in which an operator can put it right.
+_FRESH_SECONDS = 300.0
+_KEPT_SECONDS = 3600.0
+_PAUSE_SECONDS = 5.0  # at least, between two fetches of the same document
+_TIMEOUT_SECONDS = 5.0  # of a fetch
 
 # A set of a hundred large keys with their certificates takes less.
 _MAX_BYTES = 512 * 1024
@@ -52,10 +52,10 @@ class CachedDocument(ABC, Generic[T]):
         client: aiohttp.ClientSession,
         url: str,
         *,
-        fresh: float = _FRESH,
-        kept: float = _KEPT,
-        pause: float = _PAUSE,
-        timeout: float = _TIMEOUT,
+        fresh: float = _FRESH_SECONDS,
+        kept: float = _KEPT_SECONDS,
+        pause: float = _PAUSE_SECONDS,
+        timeout: float = _TIMEOUT_SECONDS,
     ) -> None:
         """All times are in seconds."""
         self._client = client

@@ -27,11 +27,11 @@ _log = logging.getLogger("gateway.relay")
 _STDERR = 2
 
 # How often a draining relay checks whether its clients have gone, in seconds.
-_DRAIN_STEP = 0.05
+_DRAIN_STEP_SECONDS = 0.05
 
 # For how long a draining relay leaves idle connections open, in seconds. A client that is just
 # sending over one would lose its request; so it is answered, and told that this was the last one.
-_LAST_REQUESTS = 1.0
+_LAST_REQUESTS_SECONDS = 1.0
 
 # How long WebSocket clients have to answer a close frame, in seconds.
 _CLOSE_FRAME_SECONDS = 1.0
@@ -118,7 +118,9 @@ class Relay:
 
     async def drain(self, orders: DrainOrders) -> None:
         """Wait until all clients have gone, or until an order ends that."""
-        await asyncio.sleep(_DRAIN_STEP)  # accepted connections become clients in the next turn
+        await asyncio.sleep(
+            _DRAIN_STEP_SECONDS
+        )  # accepted connections become clients in the next turn
         idle_since: dict[Registered, float] = {}
         ending = orders.ending
         while self._clients and not ending.is_set():
@@ -128,7 +130,7 @@ class Relay:
             if orders.ended_routes:
                 self._end_streams(orders.ended_routes)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ending.wait(), _DRAIN_STEP)
+                await asyncio.wait_for(ending.wait(), _DRAIN_STEP_SECONDS)
 
     async def end(self, close_status: int) -> None:
         """Cut all exchanges.
@@ -170,17 +172,17 @@ class Relay:
             if client.exchange is None and not client.buffer
         }
         for client, since in idle.items():
-            if now - since >= _LAST_REQUESTS:
+            if now - since >= _LAST_REQUESTS_SECONDS:
                 client.close()
         return idle
 
     async def _end_tunnels(self, status: int) -> None:
         """Send close frames, and wait a moment for the clients to close."""
         closing = self._close_tunnels(status)
-        for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP)):
+        for _ in range(round(_CLOSE_FRAME_SECONDS / _DRAIN_STEP_SECONDS)):
             if not closing & self._clients:
                 return
-            await asyncio.sleep(_DRAIN_STEP)
+            await asyncio.sleep(_DRAIN_STEP_SECONDS)
 
     def _close_tunnels(self, status: int) -> set[Registered]:
         """Send close frames between two frames. Returns the clients that got one."""

@@ -44,14 +44,14 @@ _MAX_DOUBLINGS = 30
 
 # How long a login may take between its steps (seconds): as long as a code in a message is valid
 # (NIST SP 800-63B §5.1.3.2).
-_STEP_LIFETIME = 600
+_STEP_SECONDS = 600
 
 # A site of IPv6 may have the failures of this many home networks. A guesser may own the whole site,
 # but in a mobile provider's network the other homes belong to other users.
 _HOMES_OF_A_SITE = 10
 
 # How long to wait when only attempts under way take the room: about as long as a login (seconds).
-_SOON = 1.0
+_LOGIN_SECONDS = 1.0
 
 
 class TooManyFailures(Exception):
@@ -238,7 +238,7 @@ class LoginFailures:
         if number > most:
             failures = await self._counts.get(counter.failures)
             left = await self._counts.left(counter.name)
-            raise TooManyFailures(left if failures >= most else _SOON)
+            raise TooManyFailures(left if failures >= most else _LOGIN_SECONDS)
 
     async def _check_turn(
         self, counted: CountedAttempt, rules: Guessing, counter: _Counter
@@ -275,7 +275,7 @@ class LoginFailures:
         line = f"{account.name} {account.spelling}".encode()
         for text in handed_out:
             name = self._layout.step(self._digest("step", text))
-            await self._client.set(name, line, ex=_STEP_LIFETIME)
+            await self._client.set(name, line, ex=_STEP_SECONDS)
 
     async def _broke(self, counted: CountedAttempt) -> None:
         kept = [counter for counter in counted.counters if counter.item.namespace == "everywhere"]

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 # How long an id without a session is remembered (seconds), and how many such ids: a flood of one
 # made-up key costs a look-up now and then, and a flood of many costs no more memory.
-_UNKNOWN_FOR = 2.0
+_UNKNOWN_SECONDS = 2.0
 _MAX_UNKNOWN = 10_000
 
 
@@ -102,7 +102,7 @@ class NearCache:
         if entry is None:
             if len(self._unknown) >= _MAX_UNKNOWN:
                 make_room(self._unknown, _MAX_UNKNOWN)
-            self._unknown[session_id] = now + _UNKNOWN_FOR
+            self._unknown[session_id] = now + _UNKNOWN_SECONDS
             return
         entry.expires = min(now + self._ttl, entry.expires, entry.session.ends_at)
         if not touched:

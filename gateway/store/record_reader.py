@@ -29,7 +29,7 @@ from gateway.store.servers.link import Link, packed
 from gateway.store.servers.topology import Topology
 
 # A session is touched once in this long, or in a tenth of the idle timeout (seconds).
-_SLACK = 60.0
+_SLACK_SECONDS = 60.0
 
 # KEYS: sessions. ARGV: now, idle timeout, slack, all in milliseconds. A session may have an idle
 # timeout of its own; then the slack is a tenth of it, if that is less. A session is touched when
@@ -46,7 +46,7 @@ for i = 1, #KEYS do
     local left, idle, slack = redis.call('PTTL', KEYS[i]), tonumber(ARGV[2]), tonumber(ARGV[3])
     if string.byte(value, 1) == {OWN_VERSION} and #value >= {OWN_HEAD_SIZE} then
       local own = struct.unpack('>I4', string.sub(value, {IDLE_AT}, {IDLE_AT + 3})) * 1000
-      if own > 0 then idle, slack = own, math.min({_SLACK} * 1000, own / 10) end
+      if own > 0 then idle, slack = own, math.min({_SLACK_SECONDS} * 1000, own / 10) end
     end
     if left > idle then
       local seen = struct.unpack('>I4', string.sub(value, {SEEN_AT}, {SEEN_AT + 3})) * 1000
@@ -104,7 +104,7 @@ class RecordReader:
         self._topology = topology
         self._layout = layout
         self._idle = idle_timeout
-        self._slack = min(_SLACK, idle_timeout / 10)
+        self._slack = min(_SLACK_SECONDS, idle_timeout / 10)
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._script: AsyncScript = topology.client.register_script(_SCRIPT)

@@ -45,17 +45,17 @@ return redis.call('DEL', KEYS[1])
 
 # A holder that dies blocks the session's renewal for this long (seconds). A living one extends its
 # lease three times in that time.
-_LEASE = 3.0
+_LEASE_SECONDS = 3.0
 
 # How often to look whether another gateway's renewal has ended (seconds).
-_LOOK_AGAIN = 0.05
+_LOOK_AGAIN_SECONDS = 0.05
 
 # A backend that did not answer, or refused, is asked again after this long (seconds).
-_PAUSE = 5.0
+_PAUSE_SECONDS = 5.0
 
 # A rotated refresh token that cannot be written is lost, and the session with it. So the write is
 # repeated for this long (seconds).
-_KEEP_TRYING = 30.0
+_KEEP_TRYING_SECONDS = 30.0
 
 # A refresh call asks again if its session gets another token without an answer, by a capture say.
 _MAX_REFRESHES = 3
@@ -179,13 +179,13 @@ class Renewals:
 
     def retry_at(self, session: Session, now: float) -> float:
         """Until when a session may be remembered whose renewal runs or has failed."""
-        return min(now + _PAUSE, session.expires_at - self._skew)
+        return min(now + _PAUSE_SECONDS, session.expires_at - self._skew)
 
     async def close(self) -> None:
         """Wait for running renewals: a used refresh token must be replaced."""
         tasks = [running.task for running in self._running.values()]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING)
+            _, late = await asyncio.wait(tasks, timeout=_KEEP_TRYING_SECONDS)
             for task in late:
                 task.cancel()
 
@@ -230,14 +230,16 @@ class Renewals:
     ) -> Session | None:
         """lease → read → ask → replace."""
         lease, fence = self._layout.lease(session.id), secrets.token_hex(16)
-        until = time.monotonic() + _KEEP_TRYING
-        while not await self._store(self._client.set(lease, fence, nx=True, px=_ms(_LEASE))):
+        until = time.monotonic() + _KEEP_TRYING_SECONDS
+        while not await self._store(
+            self._client.set(lease, fence, nx=True, px=_ms(_LEASE_SECONDS))
+        ):
             current, _ = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
             if time.monotonic() > until:
                 raise RenewalFailed
-            await asyncio.sleep(_LOOK_AGAIN * (0.5 + random.random()))  # noqa: S311 (no secret)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS * (0.5 + random.random()))  # noqa: S311 (no secret)
         extending = asyncio.create_task(self._hold(lease, fence))
         try:
             current, value = await self._writer.read(key, session.id)
@@ -267,7 +269,7 @@ class Renewals:
 
         The waiting requests fail at once if the store is away.
         """
-        until = time.monotonic() + _KEEP_TRYING
+        until = time.monotonic() + _KEEP_TRYING_SECONDS
         while True:
             try:
                 outcome = await self._writer.renew(key, new, read)
@@ -302,9 +304,11 @@ class Renewals:
         """Extend the lease until it is lost, or this is cancelled."""
         held: Any = 1
         while held:
-            await asyncio.sleep(_LEASE / 3)
+            await asyncio.sleep(_LEASE_SECONDS / 3)
             with contextlib.suppress(StoreUnavailable):
-                held = await self._store(self._extend(keys=[lease], args=[fence, _ms(_LEASE)]))
+                held = await self._store(
+                    self._extend(keys=[lease], args=[fence, _ms(_LEASE_SECONDS)])
+                )
 
     async def _store(self, work: Awaitable[Any]) -> Any:
         return await bounded(work, self._timeout)
@@ -312,7 +316,7 @@ class Renewals:
     def _remember(self, session_id: str, error: Exception) -> None:
         if len(self._failures) >= _MAX_FAILURES:
             self._failures.clear()
-        self._failures[session_id] = (time.monotonic() + _PAUSE, error)
+        self._failures[session_id] = (time.monotonic() + _PAUSE_SECONDS, error)
 
 
 class _Renewal:

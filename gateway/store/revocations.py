@@ -18,7 +18,7 @@ from gateway.store.servers.topology import Client
 
 # How long a revocation is remembered (seconds). An old primary is left within seconds, and a
 # promoted replica was not further behind.
-_REMEMBERED = 60.0
+_REMEMBERED_SECONDS = 60.0
 
 # One worker sees fewer logouts in a minute: so many would take a third of a core.
 _MAX_SESSIONS = 20_000
@@ -45,7 +45,10 @@ class Revocations:
             self._asked[session_id] = now
         for oldest in list(islice(self._asked, max(0, len(self._asked) - _MAX_SESSIONS))):
             self._forget(oldest)
-        while self._asked and self._asked[oldest := next(iter(self._asked))] < now - _REMEMBERED:
+        while (
+            self._asked
+            and self._asked[oldest := next(iter(self._asked))] < now - _REMEMBERED_SECONDS
+        ):
             self._forget(oldest)
 
     def done(self, session_ids: Iterable[str]) -> None:

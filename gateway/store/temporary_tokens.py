@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gateway.store.replay_guard import ReplayGuard
 
 # How long a temporary token is remembered (seconds). Backends let them expire after minutes.
-_LIFETIME = 86400.0
+_LIFETIME_SECONDS = 86400.0
 
 
 class TemporaryTokens:
@@ -19,7 +19,7 @@ class TemporaryTokens:
     async def add(self, tokens: Iterable[str]) -> None:
         """Remember tokens, before a client gets them."""
         for token in tokens:
-            await self._guard.claim(_name(token), _LIFETIME)
+            await self._guard.claim(_name(token), _LIFETIME_SECONDS)
 
     async def holds(self, token: str) -> bool:
         """Whether a pending login has handed this token out."""

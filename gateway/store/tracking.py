@@ -37,10 +37,10 @@ from gateway.store.servers.topology import Topology
 _log = logging.getLogger("gateway.store")
 
 # How long to wait before the next attempt to follow, in seconds.
-_RETRY = 0.25
+_RETRY_SECONDS = 0.25
 
 # How often to ask whether the primaries have changed, in seconds.
-_LOOK_AGAIN = 0.5
+_LOOK_AGAIN_SECONDS = 0.5
 
 # How many heartbeats are sent in one timeout, and how many may stay without an answer.
 _BEATS = 4
@@ -108,7 +108,7 @@ class Tracking:
                 await self._begin_anew()
             except Exception as error:
                 self._gone(error)
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def _gone(self, error: Exception) -> None:
         self.ready.clear()
@@ -162,7 +162,7 @@ class Tracking:
             tasks = [asyncio.create_task(follower.listen(beat)) for follower in followers]
             tasks.append(asyncio.create_task(self._watch(connections)))
             # A replica is read from; its name may soon lead to the primary.
-            wait = None if trusted else _LOOK_AGAIN
+            wait = None if trusted else _LOOK_AGAIN_SECONDS
             await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._topology.unpin()
@@ -179,7 +179,7 @@ class Tracking:
         """Raise `NotPrimary` as soon as the primaries change."""
         changed = False
         while not changed:
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             # No answer is no evidence against the primaries that are followed.
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(self._timeout):

@@ -56,7 +56,7 @@ async def test_they_are_forgotten_after_a_time(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old primary is left long before."""
-    monkeypatch.setattr("gateway.store.revocations._REMEMBERED", -1.0)
+    monkeypatch.setattr("gateway.store.revocations._REMEMBERED_SECONDS", -1.0)
     revocations = Revocations(client, LAYOUT, 5.0)
     revocations.asked(["a"])
     revocations.done(["a"])

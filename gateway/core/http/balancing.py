@@ -25,7 +25,7 @@ _FORGOTTEN = 0.1
 _MAX_MISSED = 8
 
 # A server that starts slowly begins with a tenth of its weight, as Envoy's does.
-_LEAST_RAMP = 0.1
+_MIN_RAMP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class ServerLoad:
         if ramp >= 1:
             self.back_since = 0.0
             return self.weight
-        return self.weight * max(ramp, _LEAST_RAMP)
+        return self.weight * max(ramp, _MIN_RAMP)
 
     def forget(self) -> None:
         """Make the recent errors count less."""

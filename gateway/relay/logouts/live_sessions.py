@@ -24,7 +24,7 @@ _log = logging.getLogger("gateway.relay")
 
 # How often open exchanges are checked for activity, which keeps their sessions from being idle, in
 # seconds; with a short idle timeout it is checked more often.
-_LOOK_FOR_ACTIVITY = 30.0
+_ACTIVITY_SECONDS = 30.0
 _LOOKS_PER_IDLE_TIMEOUT = 4
 
 
@@ -56,7 +56,7 @@ class LiveSessions:
         exchanges: returns those in flight
         idle_timeout: after how long without a request a session ends (seconds)
         """
-        self._look_every = min(_LOOK_FOR_ACTIVITY, idle_timeout / _LOOKS_PER_IDLE_TIMEOUT)
+        self._look_every = min(_ACTIVITY_SECONDS, idle_timeout / _LOOKS_PER_IDLE_TIMEOUT)
         self._exchanges = exchanges
         self._sessions = sessions
         self._doubtful: set[str] = set()  # changed, and not yet looked up

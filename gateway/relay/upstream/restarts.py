@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # How long a pool waits before it dials again, in seconds. The pause doubles up to a tenth of a
 # second, so that a person does not notice it when the server is back.
-_FIRST_PAUSE = 0.01
-_MAX_PAUSE = 0.1
+_FIRST_PAUSE_SECONDS = 0.01
+_MAX_PAUSE_SECONDS = 0.1
 
 # How many requests may wait while no server of a pool can be reached: 200 a second for 5 seconds.
 # Each of them may hold 64 KiB of its body, which has been read ahead.
@@ -56,7 +56,7 @@ class Restarts:
         self._dial = dial
         self._try_for = try_for
         self._connect_timeout = connect_timeout
-        self._pause = _FIRST_PAUSE
+        self._pause = _FIRST_PAUSE_SECONDS
         self._redial: asyncio.TimerHandle | None = None  # while requests wait
 
     @property
@@ -101,12 +101,12 @@ class Restarts:
         """Note that a request has tried all servers, and none could be reached."""
         if not request.asked:  # else one was
             self.all_are_away, self._failed_at = True, now
-            self._next_probe = now + _MAX_PAUSE
+            self._next_probe = now + _MAX_PAUSE_SECONDS
 
     def end(self) -> None:
         """Note that a server can be reached."""
         self.all_are_away = False
-        self._pause = _FIRST_PAUSE
+        self._pause = _FIRST_PAUSE_SECONDS
 
     def close(self) -> None:
         """Dial no more."""
@@ -121,9 +121,9 @@ class Restarts:
         self._redial = None
         waiter = self._queues.in_outage()
         if waiter is None:
-            self._pause = _FIRST_PAUSE
+            self._pause = _FIRST_PAUSE_SECONDS
             return
-        self._pause = min(2 * self._pause, _MAX_PAUSE)
+        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
         self._redial_soon()
         self._queues.remove(waiter)
         self._dial(waiter)
