@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from gateway.core.http.addresses import MAX_UNIX_PATH_BYTES, BadAddress
+from gateway.core.http.addresses import MAX_PORT, MAX_UNIX_PATH_BYTES, BadAddress
 from gateway.core.secret import Secret
 
 Kind = Literal["single", "sentinel", "cluster", "unix"]
@@ -30,7 +30,6 @@ _URL = re.compile(
 _HOST = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
 )
-_MAX_PORT = 65535
 _DEFAULT_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 _DEFAULT_SERVICE = "mymaster"
 _NO_PASSWORD = Secret("")
@@ -145,7 +144,7 @@ def _hosts(text: str, kind: Kind) -> tuple[tuple[str, int], ...]:
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
-    if found is None or int(found["port"] or 1) > _MAX_PORT:
+    if found is None or int(found["port"] or 1) > MAX_PORT:
         raise BadAddress("has no host, or a wrong one: write host:port, or [address]:port for IPv6")
     return found["six"] or found["name"], int(found["port"] or default_port)
 

@@ -7,6 +7,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
+# A later time counts as this (UNIX seconds): a float holds every whole number below it.
+LATEST = 2.0**53
+
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
 # In a URL's query a plus sign means a space, which is easily forgotten.

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"0[xX](?P<hex>[0-9A-Fa-f]*)|0(?P<octal>[0-7]*)|(?P<decimal
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?")
 _SYSTEMD = "systemd"
 _SYSTEMD_NAME = re.compile(r"[!-9;-~]{1,255}")  # FileDescriptorName= (systemd.socket(5))
-_MAX_PORT = 65535
+MAX_PORT = 65535
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EVERY_INTERFACE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (to be compared with)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -172,7 +172,7 @@ def parse_dns_server(text: str) -> TcpAddress:
     except ValueError:
         host = ""
     port = int(found["port"] or 53) if found else 0
-    if not host or not 1 <= port <= _MAX_PORT:
+    if not host or not 1 <= port <= MAX_PORT:
         raise BadAddress("is not a DNS server: write 10.0.0.2, 10.0.0.2:53 or [::1]:53")
     return TcpAddress(host, port)
 
@@ -195,8 +195,8 @@ def parse_address(text: str) -> Address:
     found = _HOST_PORT.fullmatch(text)
     if found is None:
         raise BadAddress("is not an address: write host:port, :port, unix:/path or systemd")
-    if not 1 <= int(found["port"]) <= _MAX_PORT:
-        raise BadAddress(f"needs a port from 1 to {_MAX_PORT}")
+    if not 1 <= int(found["port"]) <= MAX_PORT:
+        raise BadAddress(f"needs a port from 1 to {MAX_PORT}")
     return TcpAddress(_one_spelling(found["host"].strip("[]")), int(found["port"]))
 
 
@@ -241,7 +241,7 @@ def parse_server(text: str) -> ServerUrl:
     if text.startswith("unix:"):
         return ServerUrl("unix", path=_unix_path(text[5:].removeprefix("//")))
     found = _URL.fullmatch(text)
-    if found is None or not 1 <= int(found["port"] or 1) <= _MAX_PORT:
+    if found is None or not 1 <= int(found["port"] or 1) <= MAX_PORT:
         raise BadAddress("is not a server: write http://host:port, https://host or unix:/path")
     _check_host(found["host"])
     if {".", ".."} & {*found["base"].split("/")}:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from gateway.core.http.addresses import MAX_PORT
+
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _FIXED_BYTES = 16  # of version 2: signature, command, family and length
 
@@ -22,7 +24,6 @@ _LINE = re.compile(
     rb" ([0-9]{1,5}) ([0-9]{1,5})\r\n"
 )
 _UNKNOWN_LINE = b"PROXY UNKNOWN"
-_MAX_PORT = 65535
 
 _LOCAL, _PROXY = 0x20, 0x21
 _ADDRESS_BYTES = {0x11: 12, 0x21: 36}  # TCP over IPv4 and IPv6
@@ -70,7 +71,7 @@ def client(header: bytes) -> str | None:
             return None
         raise BadProxyHeader
     found = _LINE.fullmatch(header)
-    if found is None or int(found[3]) > _MAX_PORT or int(found[4]) > _MAX_PORT:
+    if found is None or int(found[3]) > MAX_PORT or int(found[4]) > MAX_PORT:
         raise BadProxyHeader
     try:
         if found[1] is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.core import json_text
+from gateway.core import json_text, timestamps
 from gateway.core.tokens.claims import BadToken
 
 # The members that say it, without case and joints, the likeliest first.
@@ -24,9 +24,6 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.,+Z -]{0,32}")
 # A larger number is UNIX time, of 2001 or later; a larger one still is in milliseconds.
 _MAX_LIFETIME_SECONDS = 1e9
 _MAX_TIME_SECONDS = 1e12
-
-# A later time counts as this. A float holds every whole number below it.
-_FOREVER = 2.0**53
 
 
 def expiry_at(document: Any, path: Sequence[str], now: float) -> float | None:
@@ -65,7 +62,7 @@ def expiry(value: Any, now: float) -> float | None:
         return None
     if value > _MAX_TIME_SECONDS:
         value /= 1000
-    return min(float(value), _FOREVER) if value > _MAX_LIFETIME_SECONDS else now + value
+    return min(float(value), timestamps.LATEST) if value > _MAX_LIFETIME_SECONDS else now + value
 
 
 def _named(members: Mapping[str, Any], now: float) -> float | None:

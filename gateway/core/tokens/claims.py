@@ -14,9 +14,6 @@ from gateway.core import json_text, timestamps
 from gateway.core.sessions import claim_names, subjects
 from gateway.core.tokens import jwt_text
 
-# A later `exp` counts as this. A float holds every integer below it.
-_FOREVER = 2**53
-
 # The refresh token of sessions whose tokens are minted: the gateway has vouched for their claims.
 MINTED = "minted"
 
@@ -85,7 +82,7 @@ def claims_of(payload: Mapping[str, Any], now: float) -> Claims:
         raise BadToken("exp_is_no_number")
     if expires <= now:
         raise BadToken("expired")
-    return Claims(payload, float(min(expires, _FOREVER)))
+    return Claims(payload, float(min(expires, timestamps.LATEST)))
 
 
 def token_kind(token: str, payload: Mapping[str, Any]) -> tuple[object, object, object]:

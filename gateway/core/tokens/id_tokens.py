@@ -30,9 +30,6 @@ _LOGOUT_TYPES = ("logout+jwt", "jwt")
 # long.
 LOGOUT_LIFE = 600.0
 
-# A later time counts as this. A float holds every integer below it.
-_FOREVER = 2**53
-
 # In characters, of `sid`, `sub` and `jti`, which are stored.
 _MAX_NAME = 1024
 
@@ -68,7 +65,7 @@ def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
 def login_time(payload: Mapping[str, Any]) -> float | None:
     """When the user has logged in at the provider (UNIX seconds), if it says so."""
     said = payload.get("auth_time")
-    return float(min(said, _FOREVER)) if timestamps.is_date(said) and said >= 0 else None
+    return float(min(said, timestamps.LATEST)) if timestamps.is_date(said) and said >= 0 else None
 
 
 def check_login_time(payload: Mapping[str, Any], earliest: float) -> None:
