@@ -98,7 +98,7 @@ def answer_to(method: bytes = b"GET", *, minor: bytes = b"1") -> tuple[Delivery,
             links=None,
             answer_fields=None,
             varies=(),
-            mark=VIA + REQUEST_ID,
+            own_lines=VIA + REQUEST_ID,
             upgrades={b"websocket"},
             send_token=None,
             timeouts=AnswerTimeouts(),
@@ -138,7 +138,7 @@ def test_the_head_leaves_with_the_first_bytes_of_the_body() -> None:
 def test_a_body_of_unknown_length_is_chunked() -> None:
     """Without the trailers, unless the client reads them; never with the token."""
     delivery, exchange = answer_to()
-    exchange.head.trailers = True
+    exchange.head.takes_trailers = True
     delivery.respond(response(), with_body=True)
     delivery.deliver([b"he", b"llo"])
     trailers = [(b"X-A: 1\r\n", b"X-A"), (b"X-A: the-token\r\n", b"X-A"), (b"X-B: 1\r\n", b"X-B")]

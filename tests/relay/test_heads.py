@@ -100,7 +100,7 @@ def cookies_set(*lines: str, endpoint: bool = True) -> list[str]:
     """The Set-Cookie values of an answer with these lines, to a request with a dead cookie."""
     data = "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode()
     response = ResponseReader(own_cookies=()).read(data, len(data) - 4)
-    request = asked(deletions=DELETIONS, path=b"/api/x")
+    request = asked(cookie_settings=DELETIONS, path=b"/api/x")
     opened = heads.upgraded_head(response, request, forward(endpoint=endpoint))
     rendered = render(response, request, forward(endpoint=endpoint))
     values = [line[12:].decode() for line in rendered if line.startswith(b"Set-Cookie: ")]

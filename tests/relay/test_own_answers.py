@@ -64,7 +64,7 @@ def test_an_answer_to_head_has_no_body() -> None:
 
 def test_more_fields_of_a_refusal() -> None:
     head = asked(b"GET", b"Origin: " + APP.encode())
-    head.deletions = ("key=; Max-Age=0",)
+    head.cookie_settings = ("key=; Max-Age=0",)
     lines, _ = refused(head, policy=SHARED, fields={"Location": "/signin"}, close=True)
     for line in (
         b"Access-Control-Allow-Origin: " + APP.encode(),

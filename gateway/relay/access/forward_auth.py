@@ -54,7 +54,7 @@ _SITE = re.compile(rb"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1
 _OF_A_HANDSHAKE = b"sec-websocket-"
 
 # The options of Connection that are about the connection itself (RFC 9110 §7.6.1).
-_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
+_CONNECTION_OPTIONS = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings"})
 
 _OK = 200
 
@@ -100,7 +100,7 @@ class VerifyEndpoint:
         """
         if not peer.describes:
             raise Refused(refusals.UNTRUSTED)
-        if head.purged or not _OPTIONS.issuperset(head.named):
+        if head.purged or not _CONNECTION_OPTIONS.issuperset(head.named):
             # Some backends take X_User_Id for X-User-Id, and some speak h2c. And a proxy may remove
             # the fields that Connection names after it has added ours.
             raise Refused(refusals.UNFIT)

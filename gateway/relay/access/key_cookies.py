@@ -92,7 +92,7 @@ class TrustedCookies:
                     values += cookie_deletions.deletions(name, host, path)
                 elif self._by_http is None:
                     values += cookie_deletions.deletions(name, "", path)
-        head.deletions = tuple(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
+        head.cookie_settings = tuple(dict.fromkeys(values))[: cookie_deletions.MAX_DELETIONS]
 
     def prolong(self, head: RequestHead, session: Session, key: str, until: int) -> bool:
         """Have the answer set the lasting cookie that brought the key anew.
@@ -106,7 +106,7 @@ class TrustedCookies:
         seconds = max(1, until - int(time.time()))
         if name not in self._unknown and name != session.cookie.partition("; ")[0]:
             return False
-        head.deletions += (cookie_deletions.setting_from(session.cookie, name, key, seconds),)
+        head.cookie_settings += (cookie_deletions.setting_from(session.cookie, name, key, seconds),)
         head.sets_key = True
         return True
 

@@ -48,7 +48,7 @@ class Action:
     request_fields: FieldChanges | None = None
     answer_fields: FieldChanges | None = None
     security: SecurityFields | None = None  # by which browsers protect the site
-    mark: bytes = VIA + REQUEST_ID  # what begins the gateway's own fields of an answer
+    own_lines: bytes = VIA + REQUEST_ID  # begins the gateway's own fields of an answer
     drops_via: bool = False  # its requests go without the Via of the connection
     links: BackendLinks | None = None  # how answers name the upstream's own URLs
     upgrades: frozenset[bytes] = frozenset()  # to these protocols (in lower case)

@@ -68,7 +68,7 @@ def request_head(
     if head.upgrade is not None and head.upgrade in action.upgrades:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
         parts.append(keys_aside.subprotocol_line(head, route, resolved))
-    elif head.trailers:
+    elif head.takes_trailers:
         parts.append(b"Connection: TE\r\nTE: trailers\r\n")
     if head.expects_continue and head.has_body:
         parts.append(b"Expect: 100-continue\r\n")

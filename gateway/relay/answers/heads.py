@@ -60,14 +60,14 @@ def final_head(
         _passed_lines(response, request, forward),
         framing,
         forward.answer_lines,
-        action.mark,
+        action.own_lines,
         request_id,
         b"\r\n",
     ]
     if not response.has_date:
         parts.append(dates.line())
-    if request.deletions:
-        parts += _deletion_lines(response, request, forward)
+    if request.cookie_settings:
+        parts += _cookie_lines(response, request, forward)
     if close:
         parts.append(b"Connection: close\r\n")
     elif request.old:
@@ -93,22 +93,22 @@ def upgraded_head(response: ResponseHead, request: RequestHead, forward: Forward
     if request.subprotocols is not None:
         _answer_offer(response, request.subprotocols, forward)
     lines = [_passed_lines(response, request, forward), forward.answer_lines]
-    if request.deletions:
-        lines += _deletion_lines(response, request, forward)
+    if request.cookie_settings:
+        lines += _cookie_lines(response, request, forward)
     return b"HTTP/1.1 101%b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n" % (
         response.reason,
         b"".join(lines),
         response.upgrade or b"",
-        forward.route.action.mark.removesuffix(REQUEST_ID),
+        forward.route.action.own_lines.removesuffix(REQUEST_ID),
     )
 
 
-def _deletion_lines(response: ResponseHead, request: RequestHead, forward: Forward) -> list[bytes]:
-    """The lines by which the browser forgets cookies with dead keys.
+def _cookie_lines(response: ResponseHead, request: RequestHead, forward: Forward) -> list[bytes]:
+    """The lines by which the browser forgets cookies with dead keys, or keeps one for longer.
 
-    Not those that the gateway's endpoints set anew, and none in an answer that caches keep for all.
+    Cookies that the gateway's endpoints set are left out, and all in an answer that caches keep.
     """
-    values: Iterable[str] = request.deletions
+    values: Iterable[str] = request.cookie_settings
     if forward.route.in_process:
         if any(b"public" in line for line in response.for_caches):
             return []
@@ -165,7 +165,9 @@ def _confine(response: ResponseHead, request: RequestHead, forward: Forward) -> 
     if resolved is None:
         if route.action.varies:
             # An answer by which one browser forgets a cookie is for that one alone.
-            _limit_caches(response, route.action.varies, None, private=bool(request.deletions))
+            _limit_caches(
+                response, route.action.varies, None, private=bool(request.cookie_settings)
+            )
     elif key_fields and not route.is_endpoint:
         if route.action.keeps_no_pages and _is_page_without_word(response):
             # A browser's Back button would show it again after a logout (RFC 9111 §5.2.2.5).

@@ -48,7 +48,7 @@ def refusal(
     body = kind.body(request_id.decode("ascii")) if page is None else page.body
     answer = {**_fields_of(kind, len(body), page), **fields}
     answer = _completed(answer, head, policy=policy, change=change, protection=protection)
-    lines = _head(kind.status, kind.phrase, answer, _deletions(head), request_id, close=close)
+    lines = _head(kind.status, kind.phrase, answer, _cookie_settings(head), request_id, close=close)
     return lines if head.method == b"HEAD" else lines + body
 
 
@@ -79,7 +79,7 @@ def answered(
     if answer.status not in _WITHOUT_LENGTH:
         fields["Content-Length"] = str(len(answer.body))
     phrase = _PHRASES.get(answer.status, "")
-    lines = _head(answer.status, phrase, fields, _deletions(head), request_id, close=close)
+    lines = _head(answer.status, phrase, fields, _cookie_settings(head), request_id, close=close)
     return lines if head.method == b"HEAD" else lines + answer.body
 
 
@@ -129,9 +129,9 @@ def _spelled(name: str, fields: Mapping[str, str]) -> str:
     return next((known for known in fields if known.lower() == name.lower()), name)
 
 
-def _deletions(head: RequestHead) -> tuple[str, ...]:
+def _cookie_settings(head: RequestHead) -> tuple[str, ...]:
     """The gateway's own Set-Cookie values for the browser."""
-    return (head.described or head).deletions
+    return (head.described or head).cookie_settings
 
 
 def _head(

@@ -181,7 +181,7 @@ class Delivery:
             trailers = unvouched(trailers)
         if self._framing is CHUNKED:
             may_trail = None
-            if self.head.trailers:
+            if self.head.takes_trailers:
                 changes = self._forward.route.action.answer_fields
                 may_trail = trailing(exchange.context.may_trail, changes)
             secret = heads.hidden_token(self._forward)

@@ -83,7 +83,7 @@ class HeldAnswer:
             return False
 
         def release() -> None:
-            head.deletions = tuple(dict.fromkeys((*deletions, *head.deletions)))
+            head.cookie_settings = tuple(dict.fromkeys((*deletions, *head.cookie_settings)))
             self._upstream.release_answer()
 
         logout.log_out(exchange, head.session_ids, "cookie", then=release)

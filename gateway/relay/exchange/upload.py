@@ -171,7 +171,7 @@ class Upload:
             return
         client, context, head = exchange.client, exchange.context, exchange.head
         may_trail = None
-        if head.trailers:
+        if head.takes_trailers:
             may_trail = trailing(context.may_trail, forward.route.action.request_fields)
         self._body = RequestBody(
             head,

@@ -197,7 +197,7 @@ def upgrade(protocols: Container[bytes]) -> Rule:
 
 def te(head: RequestHead, name: bytes, line: bytes) -> None:
     if b"trailers" in grammar.tokens(grammar.value(line, name)):
-        head.trailers = True
+        head.takes_trailers = True
 
 
 def traceparent(head: RequestHead, name: bytes, line: bytes) -> None:

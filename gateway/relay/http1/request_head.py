@@ -35,7 +35,7 @@ class RequestHead:
         "client",
         "close",
         "cookie",
-        "deletions",
+        "cookie_settings",
         "described",
         "description",
         "disputed",
@@ -65,9 +65,9 @@ class RequestHead:
         "sets_key",
         "stray_key",
         "subprotocols",
+        "takes_trailers",
         "target",
         "trace",
-        "trailers",
         "upgrade",
     )
 
@@ -86,13 +86,13 @@ class RequestHead:
         self.keep_alive = False  # an HTTP/1.0 client wants it kept open
         self.named: tuple[bytes, ...] = ()  # the other options of Connection
         self.upgrade: bytes | None = None  # the protocol that an upgrade asks for, in lower case
-        self.trailers = False  # TE: trailers
+        self.takes_trailers = False  # TE: trailers
         self.expects_continue = False
         self.presented_key: bytes | None = None  # after "Bearer ", in a field or in a cookie
         self.cookie: bytes | None = None  # the name of the cookie that held it
         self.key_fields: tuple[bytes, ...] = ()  # the field that held it, if not Authorization
         # Set-Cookie values that delete cookies, or let one last.
-        self.deletions: tuple[str, ...] = ()
+        self.cookie_settings: tuple[str, ...] = ()
         self.sets_key = False  # one of these holds a key
         # Cookies of a login at a provider that is under way.
         self.login_states: tuple[bytes, ...] = ()

@@ -105,7 +105,7 @@ class RouteBuilder:
                 base=b"" if upstream is None else upstream.base.encode(),
                 rewrite=_rewrite(rule),
                 answer=answer,
-                mark=_mark(via),
+                own_lines=_own_lines(via),
                 drops_via=via_is_sent(self._config) and not via,
                 request_fields=_changes(rule.request_headers),
                 answer_fields=_changes(rule.response_headers),
@@ -164,7 +164,7 @@ class RouteBuilder:
             access=Access(Auth.OFFERED, cors=cors),
             action=Action(
                 security=security_fields(self._config.security_headers),
-                mark=_mark(self._config.via),
+                own_lines=_own_lines(self._config.via),
                 close_on_logout=False,  # a logout must not end itself
                 extends_session=whoami is None or not is_whoami or whoami.extends_session,
                 timeouts=AnswerTimeouts(timeouts.response, timeouts.body_idle),
@@ -207,7 +207,7 @@ def via_is_sent(config: Config) -> bool:
     return any(config.via if rule.via is None else rule.via for rule in config.routes)
 
 
-def _mark(via: bool, /) -> bytes:  # noqa: FBT001 (a value of the file)
+def _own_lines(via: bool, /) -> bytes:  # noqa: FBT001 (a value of the file)
     return VIA + REQUEST_ID if via else REQUEST_ID
 
 
