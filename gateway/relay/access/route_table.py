@@ -144,9 +144,9 @@ class RouteTable:
         """Raises `AmbiguousPath`."""
         readings = paths.read(path)
         own = _resolved(self._endpoints, readings)
-        if own and own[0].under(_ALWAYS).other:
-            return own[0].under(_ALWAYS)
         endpoint = own[0].under(_ALWAYS) if own else None
+        if endpoint is not None and endpoint.other:  # it serves all methods
+            return endpoint
         try:
             chain = _resolved(site, readings)
             choice = _Choice(site, path, readings, chain, endpoint)
@@ -202,9 +202,8 @@ class RouteTable:
         named = entry.pattern.is_name
         if not named:
             rivals = choice.site.rivals(entry, choice.readings.loose)
-            if rivals:
-                ways = [way for rival in rivals for way in rival.met(meets)[1]]
-                found = self._strictest.of(found, ways)
+            ways = [way for rival in rivals for way in rival.met(meets)[1]]
+            found = self._strictest.of(found, ways)
         if not all(route.takes(choice.readings) for route in found.all()):
             raise paths.AmbiguousPath
         return self._at_backends(found, choice.path, choice.readings, named=named)
@@ -219,7 +218,6 @@ class RouteTable:
         named: whether a pattern is exactly this path; then it is no other path with a format
             suffix, so that a page `/login.html` is not the login
         """
-
         known, routes = readings.at_backends, found.all()
 
         def leads_to(route: Route, meant: BackendPaths) -> bool:

@@ -73,7 +73,7 @@ class Acceptor:
         except OSError:  # the client has gone
             sock.close()
             return
-        if opening.is_admitted():
+        if opening.admit():
             task = self._door.context.loop.create_task(opening.run())
             self._openings.add(task)
             task.add_done_callback(self._openings.discard)

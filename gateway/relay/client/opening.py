@@ -34,6 +34,8 @@ _SHUTDOWN_SECONDS = 86400.0
 _MAX_UNSENT_BYTES = 65536
 
 _HANDSHAKE = b"\x16"  # the type of the record that begins TLS (RFC 8446 §5.1)
+
+# How much is read of what is neither TLS nor HTTP: a first packet.
 _MAX_DROPPED_BYTES = 65536
 
 # A fatal alert before anything is encrypted (RFC 8446 §5.1, §6), and why it is sent.
@@ -86,15 +88,12 @@ class Opening:
         self._client = self.peer  # by the PROXY header
         self.deadline = door.context.clock.now + door.context.settings.head
 
-    def is_admitted(self) -> bool:
-        """Take a place. If there is none for the client, close."""
-        is_refused = self._stage is _Stage.HEADER and not self.peer.trusted
-        if is_refused:
-            self._refuse_header("the peer is not in trusted_proxies")
-        if is_refused or not self._enters():
-            self._sock.close()
-            return False
-        return True
+    def admit(self) -> bool:
+        """Take a place. False if there is none for the client: then it is closed."""
+        if self._may_open() and self._take_place():
+            return True
+        self._sock.close()
+        return False
 
     async def run(self) -> None:
         """Read the PROXY header, do the handshake, and hand over to a `ClientConnection`."""
@@ -105,7 +104,7 @@ class Opening:
                 self._client, self._stage = await self._proxied(), _Stage.HANDSHAKE
             if door.certificates is None:
                 await self._hand_over(None)
-            elif self._enters_as_client():
+            elif self._move_place():
                 await self._begin_tls(door.certificates)
         except BadProxyHeader:
             self._refuse_header("it is malformed")
@@ -136,7 +135,14 @@ class Opening:
         if self._task is not None:
             self._task.cancel()
 
-    def _enters(self) -> bool:
+    def _may_open(self) -> bool:
+        """Whether the peer may send what it has to begin with: a PROXY header is a proxy's."""
+        if self._stage is not _Stage.HEADER or self.peer.trusted:
+            return True
+        self._refuse_header("the peer is not in trusted_proxies")
+        return False
+
+    def _take_place(self) -> bool:
         """Take a place for the client. False, and counted, if it may not have one more."""
         door, network = self._door, self.peer.own_network
         shares, taken = door.context.connections, len(door.clients)
@@ -149,13 +155,16 @@ class Opening:
             shares.take(network)
         return True
 
-    def _enters_as_client(self) -> bool:
-        """Move the place to the client that a PROXY header has named: the share is its own."""
+    def _move_place(self) -> bool:
+        """Move the place to the client that a PROXY header has named: the share is its own.
+
+        False if that client may not have one more.
+        """
         if self._client is self.peer:
             return True
         self.leave()
         self.peer = self._client
-        return self._enters()
+        return self._take_place()
 
     def _count_failure(self) -> None:
         """Count what ended before a request could come."""
