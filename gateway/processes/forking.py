@@ -66,20 +66,29 @@ class Forker:
             raise
         if pid == 0:
             ours.forget()
-            self._be_worker(generation, number, slot, theirs, parent, generations)
+            self._be_worker(
+                generation, generations, number=number, slot=slot, end=theirs, parent=parent
+            )
         theirs.sock.close()
         generation.workers[pid] = Worker(number, slot, pid, time.monotonic(), ours)
 
     def _be_worker(
         self,
         generation: Generation,
+        generations: Sequence[Generation],
+        *,
         number: int,
         slot: int,
         end: WorkerEnd,
         parent: int,
-        generations: Sequence[Generation],
     ) -> NoReturn:
-        """Run the worker in the child process."""
+        """Run the worker in the child process.
+
+        generations: all that have workers, its own among them
+        slot: of its metrics
+        end: of the link to the supervisor
+        parent: the supervisor's process id
+        """
         code = EXIT_FAILED
         try:
             # A terminal signals the whole process group; workers obey the supervisor alone.
@@ -87,7 +96,7 @@ class Forker:
                 signal.signal(ignored, signal.SIG_IGN)
             end_with_parent(parent)
             self._let_go_of_others(generation, generations)
-            self._work(generation, number, slot, end)
+            self._work(generation, number=number, slot=slot, end=end)
             code = 0
         except BaseException as error:
             if end.has_served:
@@ -113,7 +122,7 @@ class Forker:
                 generation.limit_memory.release(own.limit_memory)
                 generation.listeners.close_others(listener.sock for listener in own.listeners.all())
 
-    def _work(self, generation: Generation, number: int, slot: int, end: WorkerEnd) -> None:
+    def _work(self, generation: Generation, *, number: int, slot: int, end: WorkerEnd) -> None:
         from gateway.processes import worker
 
         config, listeners = generation.config, generation.listeners

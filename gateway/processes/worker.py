@@ -30,6 +30,7 @@ from gateway.processes.worker_link import Report, WorkerEnd
 from gateway.relay.client import certificates
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.http1.websocket import GOING_AWAY, SERVICE_RESTART
+from gateway.relay.server import Relay
 from gateway.relay.setup.basis import basis_of
 from gateway.relay.setup.limit_memory import LimitMemory
 from gateway.relay.setup.pools import PoolBuilder
@@ -80,6 +81,7 @@ def main(assignment: Assignment) -> None:
 
 
 async def _serve(assignment: Assignment) -> None:
+    """Connect the parts, listen when told to, and end when drained."""
     config, link = assignment.config, assignment.link
     _follow_signals(link)
     metrics = Metrics(assignment.metrics, assignment.slot)
@@ -126,7 +128,7 @@ async def _serve(assignment: Assignment) -> None:
             worker=assignment.number,
             limit_memory=assignment.limit_memory,
         )
-        health = web.AppRunner(
+        admin_runner = web.AppRunner(
             admin.build_admin(
                 sessions,
                 secret=config.admin.secret,
@@ -136,29 +138,41 @@ async def _serve(assignment: Assignment) -> None:
             ),
             access_log=None,
         )
-        await health.setup()
-        link.say_ready()
-        await link.listening.wait()
-        if not link.draining.is_set():
-            await relay.start(assignment.public, assignment.certificates)
-            for listener in assignment.admin:  # last: a ready worker must be reachable
-                await web.SockSite(health, listener, backlog=BACKLOG).start()
-            link.say_serves()
-            _log.info("worker %d serves", assignment.number)
+        await admin_runner.setup()
+        await _listen(assignment, relay, admin_runner)
         watching = asyncio.create_task(_watch(link, metrics, sessions, audit_log, sinks))
         await link.draining.wait()
-        if link.is_retired or link.is_orphan:  # other workers listen on its address
-            for site in list(health.sites):
-                await site.stop()
-        await relay.stop_listening()
-        link.report(Report.CLOSED)
-        await relay.drain(link)
-        await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
+        await _drain(link, relay, admin_runner)
         await sessions.renewals.close()  # while their connections are open
-        await health.cleanup()
+        await admin_runner.cleanup()
         watching.cancel()
     await sessions.close()
     audit_log.close()
+
+
+async def _listen(assignment: Assignment, relay: Relay, admin_runner: web.AppRunner) -> None:
+    """Report that the worker can serve, and listen when it is told to."""
+    link = assignment.link
+    link.say_ready()
+    await link.listening.wait()
+    if link.draining.is_set():  # it was told to end before
+        return
+    await relay.start(assignment.public, assignment.certificates)
+    for listener in assignment.admin:  # last: a ready worker must be reachable
+        await web.SockSite(admin_runner, listener, backlog=BACKLOG).start()
+    link.say_serves()
+    _log.info("worker %d serves", assignment.number)
+
+
+async def _drain(link: WorkerEnd, relay: Relay, admin_runner: web.AppRunner) -> None:
+    """Stop listening, wait for the clients, and end what is left."""
+    if link.is_retired or link.is_orphan:  # other workers listen on its address
+        for site in list(admin_runner.sites):
+            await site.stop()
+    await relay.stop_listening()
+    link.report(Report.CLOSED)
+    await relay.drain(link)
+    await relay.end(SERVICE_RESTART if link.is_retired else GOING_AWAY)
 
 
 async def _watch(
