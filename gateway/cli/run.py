@@ -47,7 +47,15 @@ def run(options: argparse.Namespace) -> int:
             options.config, is_interrupted=stop_wanted, meanwhile=preload, read_files=files
         )
         control = Control(options.config, say)
-        return Supervisor(config, read, say, FileWatch(files), control, inherited).run()
+        supervisor = Supervisor(
+            config=config,
+            read=read,
+            say=say,
+            files=FileWatch(files),
+            control=control,
+            inherited=inherited,
+        )
+        return supervisor.run()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

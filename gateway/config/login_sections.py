@@ -247,7 +247,12 @@ class PasswordLoginSection(LoginSection):
     def paths(self) -> tuple[LoginPath, ...]:
         return (
             LoginPath(
-                "path", self.path, self.methods, self.max_body, self.body_timeout, self.carrier
+                setting="path",
+                path=self.path,
+                methods=self.methods,
+                max_body=self.max_body,
+                body_timeout=self.body_timeout,
+                carrier=self.carrier,
             ),
         )
 

@@ -71,12 +71,12 @@ def build(
     refused: counts a refusal
     """
     services = LoginServices(
-        calls,
-        sessions,
-        minter(config),
-        key_cookies(config),
-        realms(config),
-        keeps_refresh_tokens(config),
+        backends=calls,
+        sessions=sessions,
+        minter=minter(config),
+        own_cookies=key_cookies(config),
+        realms=realms(config),
+        refresh_tokens_for=keeps_refresh_tokens(config),
         has_pending=has_pending(config),
         token_sendings={name: upstream_sending(name, config) for name in config.upstreams},
         accounts=config.guessing.account,

@@ -115,12 +115,12 @@ class Impersonation:
             is_remembered=parent.cookie_until > 0,
             life=parent.life,
             parent=Parent(
-                key,
-                parent.id,
-                parent.subject,
-                parent.ends_at,
-                parent.logged_in_at,
-                parent.cookie,
+                key=key,
+                id=parent.id,
+                subject=parent.subject,
+                ends_at=parent.ends_at,
+                logged_in_at=parent.logged_in_at,
+                cookie=parent.cookie,
             ),
         )
 

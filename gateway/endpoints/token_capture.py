@@ -179,9 +179,9 @@ class TokenCapture:
         self._sessions.report(
             Event(
                 "renew" if kept else "renew_failed",
-                session.subject,
-                session.id,
-                headers.get("X-Real-IP", "unknown"),
+                subject=session.subject,
+                session_id=session.id,
+                address=headers.get("X-Real-IP", "unknown"),
                 reason=reason,
                 request_id=headers.get("X-Request-Id", ""),
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from gateway.core.http import refusals
@@ -44,11 +43,19 @@ def report(
 
     A failed one has no session: only the backend knows the user.
     """
-    subject, name = ("", "") if session is None else (session.subject, session.id)
     by = "" if attempt.parent is None else attempt.parent.subject
-    reason = reason or ("impersonation" if by else "")
-    event = Event(kind, subject, name, attempt.address, attempt.device, reason)
-    sessions.report(replace(event, request_id=attempt.request_id, by=by))
+    sessions.report(
+        Event(
+            kind,
+            subject="" if session is None else session.subject,
+            session_id="" if session is None else session.id,
+            address=attempt.address,
+            device=attempt.device,
+            reason=reason or ("impersonation" if by else ""),
+            request_id=attempt.request_id,
+            by=by,
+        )
+    )
 
 
 def subject_of(
@@ -71,6 +78,6 @@ async def end_replaced(sessions: Sessions, attempt: Attempt) -> None:
     Raises `StoreUnavailable`.
     """
     ended = await sessions.revoke(*attempt.replaces)
-    name = attempt.request_id
-    for event in of_sessions("revoke", ended, reason="replaced", request_id=name):
+    request_id = attempt.request_id
+    for event in of_sessions("revoke", ended, reason="replaced", request_id=request_id):
         sessions.report(event)

@@ -63,13 +63,13 @@ def of_sessions(
     for session_id, info in found.items():
         yield Event(
             kind,
-            info.subject,
-            session_id,
-            info.address,
-            info.label,
-            reason,
-            request_id,
-            by or info.impersonator,
+            subject=info.subject,
+            session_id=session_id,
+            address=info.address,
+            device=info.label,
+            reason=reason,
+            request_id=request_id,
+            by=by or info.impersonator,
         )
 
 

@@ -100,7 +100,14 @@ class Backends:
         if backend.maintenance is not None:
             raise BackendFailed(backend.maintenance)
         with backend.calls.place(self._proxies.client_network(address)):
-            call = _Call(method, target, tuple(fields), body, max_reply, waits_for_restart)
+            call = _Call(
+                method=method,
+                target=target,
+                fields=tuple(fields),
+                body=body,
+                max_reply=max_reply,
+                waits_for_restart=waits_for_restart,
+            )
             return await backend.call(call, timeout)
 
     async def close(self) -> None:

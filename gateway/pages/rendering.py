@@ -118,7 +118,12 @@ def _environment(folder: str | None, *, strict: bool) -> Environment:
 def _samples(texts: Texts) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """All pages, with all kinds of content."""
     info = SessionInfo(
-        "alice", "Firefox on Linux", "192.0.2.7", 1_800_000_000, 1_700_000_000, 1_700_000_000
+        subject="alice",
+        label="Firefox on Linux",
+        address="192.0.2.7",
+        ends_at=1_800_000_000,
+        created=1_700_000_000,
+        seen=1_700_000_000,
     )
     now = info.seen + 7200.0
     shown = [

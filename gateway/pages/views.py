@@ -45,13 +45,13 @@ def device(
     now: UNIX seconds
     """
     return ListedSession(
-        handle,
-        texts.device(info.label),
-        info.address,
-        moment(info.created, texts, now),
-        moment(info.seen, texts, now),
-        current,
-        info.impersonator,
+        handle=handle,
+        name=texts.device(info.label),
+        address=info.address,
+        created=moment(info.created, texts, now),
+        last_seen=moment(info.seen, texts, now),
+        current=current,
+        impersonator=info.impersonator,
     )
 
 

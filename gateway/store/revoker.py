@@ -105,4 +105,4 @@ def _info(record: bytes) -> SessionInfo:
     try:
         return records.read_info(record)
     except Foreign:
-        return SessionInfo("", "", "", 0, 0, 0)
+        return SessionInfo(subject="", label="", address="", ends_at=0, created=0, seen=0)

@@ -55,12 +55,12 @@ class BackendSection(UpstreamLoginSection):
         if refresh is None or renew is None or refresh.path is None:
             return None
         return LoginPath(
-            "refresh",
-            refresh.path,
-            refresh.methods or (renew.method,),
-            MAX_BODY,
-            self.body_timeout,
-            self.carrier,
+            setting="refresh",
+            path=refresh.path,
+            methods=refresh.methods or (renew.method,),
+            max_body=MAX_BODY,
+            body_timeout=self.body_timeout,
+            carrier=self.carrier,
             action="refresh",
             upstream=renew.upstream,
         )

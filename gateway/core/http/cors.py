@@ -41,12 +41,12 @@ class Policy:
         if section is None:
             return None
         return cls(
-            frozenset(section.origins),
-            section.methods,
-            section.headers,
-            tuple(dict.fromkeys((*section.exposed, *exposed))),
-            section.credentials,
-            int(section.max_age),
+            origins=frozenset(section.origins),
+            methods=section.methods,
+            headers=section.headers,
+            exposed=tuple(dict.fromkeys((*section.exposed, *exposed))),
+            credentials=section.credentials,
+            max_age=int(section.max_age),
         )
 
     def allows(self, origin: str) -> bool:

@@ -78,7 +78,16 @@ def begin(
     `random` are `RANDOM_BYTES` fresh random bytes.
     """
     state, nonce, verifier = (_base64url(random[at : at + 32]) for at in (0, 32, 64))
-    return LoginState(state, nonce, verifier, origin, return_to, int(now), is_remembered, max_age)
+    return LoginState(
+        state=state,
+        nonce=nonce,
+        verifier=verifier,
+        origin=origin,
+        return_to=return_to,
+        began=int(now),
+        is_remembered=is_remembered,
+        max_age=max_age,
+    )
 
 
 def cookies(

@@ -62,13 +62,17 @@ def read(data: bytes, issuer: str) -> Metadata:
         raise BadMetadata("it names another issuer; a slash at the end makes a difference")
     methods = document.get("token_endpoint_auth_methods_supported", _DEFAULT_CLIENT_AUTH)
     return Metadata(
-        issuer,
-        _endpoint(document, "authorization_endpoint"),
-        _endpoint(document, "token_endpoint"),
-        _endpoint(document, "jwks_uri"),
-        _endpoint(document, "end_session_endpoint") if document.get("end_session_endpoint") else "",
-        tuple(methods) if isinstance(methods, list | tuple) else (),
-        document.get("authorization_response_iss_parameter_supported") is True,
+        issuer=issuer,
+        authorization_endpoint=_endpoint(document, "authorization_endpoint"),
+        token_endpoint=_endpoint(document, "token_endpoint"),
+        jwks_uri=_endpoint(document, "jwks_uri"),
+        end_session_endpoint=(
+            _endpoint(document, "end_session_endpoint")
+            if document.get("end_session_endpoint")
+            else ""
+        ),
+        client_auth=tuple(methods) if isinstance(methods, list | tuple) else (),
+        sends_iss=document.get("authorization_response_iss_parameter_supported") is True,
     )
 
 

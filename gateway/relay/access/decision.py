@@ -144,19 +144,14 @@ class Decider:
             # No variable holds it: it holds this frame, and a cycle would wait for the collector.
             raise _outcome(refused, head, route) from None
         if asked is not route:
-            return Forward(
-                asked,
-                resolved,
-                b"",
-                ends,
-                self._verify_endpoint.answer(head, route, resolved),
-            )
+            answer = self._verify_endpoint.answer(head, route, resolved)
+            return Forward(asked, resolved, b"", ends, answer)
         forward = Forward(route, resolved, b"", ends)
         if limits is not None:
             forward.answer_lines = limits.lines(taken)
         if route.pool is None:
-            answer = route.action.answer
-            forward.answer = refusals.NO_ROUTE if answer is None else answer(head)
+            own = route.action.answer
+            forward.answer = refusals.NO_ROUTE if own is None else own(head)
         else:
             forward.head = upstream_request.request_head(head, route, resolved, peer, own_id)
         return forward

@@ -94,12 +94,12 @@ def build_relay(
     limits = LimitBuilder(config, sessions.shared_limits.limit, limit_memory, worker=worker)
     routes = RouteBuilder(config, pools, captures, metrics, limits)
     decider = Decider(
-        route_table(config, routes, endpoints, verify_endpoint),
-        verify_endpoint,
-        sessions,
-        load,
-        _jwt_callers(config, key_sets, sessions, render),
-        cookies,
+        table=route_table(config, routes, endpoints, verify_endpoint),
+        verify_endpoint=verify_endpoint,
+        sessions=sessions,
+        load=load,
+        jwt_callers=_jwt_callers(config, key_sets, sessions, render),
+        cookies=cookies,
     )
     context = Context(
         settings=settings,
@@ -133,7 +133,9 @@ def build_relay(
         if load.shedding is not None:
             load.measured(seconds)
 
-    relay = Relay(context, clients, pools.pools, live, records, DelayMeter(late))
+    relay = Relay(
+        context, clients, pools=pools.pools, live=live, records=records, meter=DelayMeter(late)
+    )
     report = TrafficReport(
         metrics.traffic,
         load=load,

@@ -56,11 +56,11 @@ def access(store: Store, url: str) -> StoreAccess:
         context = client_context(tls.ca_file, tls.cert_file, tls.key_file, verify=tls.verify)
     sentinel = store.sentinel
     return StoreAccess(
-        store.username or "",
-        store.password,
-        sentinel.username or "",
-        sentinel.password,
-        context,
+        username=store.username or "",
+        password=store.password,
+        sentinel_username=sentinel.username or "",
+        sentinel_password=sentinel.password,
+        context=context,
     )
 
 
