@@ -10,7 +10,16 @@ import pytest
 from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
 from tests.support.processes import eventually
-from tests.support.raw import Client, Upstream, Visit, ask, fields_by_name, request, status
+from tests.support.raw import (
+    Client,
+    Upstream,
+    Visit,
+    ask,
+    fields_by_name,
+    request,
+    status,
+    until_cut,
+)
 
 ORIGIN = "Origin: https://app.example"
 MAX = 3
@@ -28,11 +37,6 @@ ROUTES = [
     rule("/route/*", "public", {"max": MAX, "per": "route"}, {"max": 2}),
     {"path": "/*", "upstream": "shop", "auth": "public"},
 ]
-
-
-def until_cut(visit: Visit) -> None:
-    while visit.read():
-        pass
 
 
 def silent(visit: Visit) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import accounts
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import HANG
-from tests.support.raw import OK, Again, Answer, Client, Upstream, Visit, always, status
+from tests.support.raw import OK, Again, Answer, Client, Upstream, Visit, always, status, until_cut
 from tests.support.redis_server import RedisServer
 
 GET = b"GET /public/ HTTP/1.1\r\nHost: a.example\r\n%b\r\n"
@@ -82,11 +82,6 @@ def held(login_upstream: Upstream) -> Iterator[None]:
     yield
     release.set()
     login_upstream.clear(accounts)
-
-
-def until_cut(visit: Visit) -> None:
-    while visit.read():
-        pass
 
 
 def silent(visit: Visit) -> None:

@@ -14,7 +14,15 @@ from tests.support.delaying import Delaying, delaying
 from tests.support.gateway import Gateway, gateway
 from tests.support.gateway import reload as reloaded
 from tests.support.processes import eventually
-from tests.support.raw import Client, Upstream, Visit, ask, fields_by_name, request, status
+from tests.support.raw import (
+    Client,
+    Upstream,
+    ask,
+    fields_by_name,
+    request,
+    status,
+    until_cut,
+)
 from tests.support.redis_server import RedisServer
 
 MAX_HELD = 8
@@ -101,11 +109,6 @@ def test_workers_count_what_is_in_flight_together(both: list[Gateway], shop: Ups
         shop.clear(until_cut)
         assert held(stack) == MAX_HELD
     shop.clear()
-
-
-def until_cut(visit: Visit) -> None:
-    while visit.read():
-        pass
 
 
 def test_gateways_count_shared_limits_together(

@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 
-from gateway.core.sessions import keys
 from gateway.core.sessions.records import COOKIE_AT
-from gateway.store.layout import Layout
 from tests.sessions.conftest import sections
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import eventually
 from tests.support.raw import ask, request, set_cookies, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
+from tests.support.store import record_name
 
 Pair = tuple[Gateway, Gateway]
 
@@ -76,22 +75,16 @@ def key(pair: Pair, backend: Renewing) -> str:
     return logged_in(pair[0], remember_me="on")
 
 
-def record(key: str) -> str:
-    parsed = keys.parse_key(key.encode())
-    assert parsed is not None
-    return Layout("latchkey:").session(keys.session_id(parsed))
-
-
 def cookie_until(redis: RedisServer, key: str) -> int:
     with redis.client() as client:
-        return int(struct.unpack_from(">I", client.get(record(key)), COOKIE_AT - 1)[0])
+        return int(struct.unpack_from(">I", client.get(record_name(key)), COOKIE_AT - 1)[0])
 
 
 def make_due(redis: RedisServer, key: str, seconds: int = IDLE) -> None:
     """Let the browser keep the cookie for no longer than the session may be idle from now on."""
     with redis.client() as client:
         until = struct.pack(">I", int(time.time()) + seconds)
-        client.setrange(record(key), COOKIE_AT - 1, until)
+        client.setrange(record_name(key), COOKIE_AT - 1, until)
 
 
 def called(relay: Gateway, key: str, path: str = "/api/x", *lines: str) -> list[str]:
@@ -188,14 +181,14 @@ def test_a_session_has_the_idle_timeout_of_its_login(
     key = logged_in(pair[0], path, **fields)
     with redis.client() as client:
         for relay in pair:
-            client.pexpire(record(key), 30_000)
+            client.pexpire(record_name(key), 30_000)
             eventually(partial(_is_touched, relay, key, client))
-            assert idle - 30 < client.pttl(record(key)) / 1000 <= idle
+            assert idle - 30 < client.pttl(record_name(key)) / 1000 <= idle
 
 
 def _is_touched(relay: Gateway, key: str, client: Any) -> bool:
     called(relay, key)
-    return bool(client.pttl(record(key)) > 30_000)
+    return bool(client.pttl(record_name(key)) > 30_000)
 
 
 def test_a_renewal_keeps_what_is_the_sessions_own(
@@ -205,11 +198,11 @@ def test_a_renewal_keeps_what_is_the_sessions_own(
     backend.life = 1
     key = logged_in(pair[0], remember_me="on")
     with redis.client() as client:
-        before = client.get(record(key))
-        eventually(lambda: called(pair[0], key) == [] and client.get(record(key)) != before)
-        after = client.get(record(key))
+        before = client.get(record_name(key))
+        eventually(lambda: called(pair[0], key) == [] and client.get(record_name(key)) != before)
+        after = client.get(record_name(key))
         assert len(backend.tokens) > 1
         assert after[:1] == before[:1] == b"\x02"
         assert after[COOKIE_AT - 9 : COOKIE_AT + 3] == before[COOKIE_AT - 9 : COOKIE_AT + 3]
-        assert client.pttl(record(key)) / 1000 > IDLE - 60
+        assert client.pttl(record_name(key)) / 1000 > IDLE - 60
     assert called(pair[1], key) == []

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.core.sessions import keys
-from gateway.store.layout import Layout
 from tests.sessions.conftest import all_calls, call, calls, log_in, log_out, sections
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import eventually
 from tests.support.raw import ask, status
 from tests.support.redis_server import RedisServer
 from tests.support.renewing import Renewing
+from tests.support.store import record_name
 
 Pair = tuple[Gateway, Gateway]
 
@@ -47,20 +46,14 @@ def key(pair: Pair, backend: Renewing, redis: RedisServer) -> str:
     backend.life = 600
     key = log_in(pair[0].port)
     with redis.client() as client:
-        client.pexpire(_record(key), OLD * 1000)
+        client.pexpire(record_name(key), OLD * 1000)
     return key
-
-
-def _record(key: str) -> str:
-    parsed = keys.parse_key(key.encode())
-    assert parsed is not None
-    return Layout("latchkey:").session(keys.session_id(parsed))
 
 
 def is_extended(redis: RedisServer, key: str) -> bool:
     """Whether the session has nearly the whole idle timeout again."""
     with redis.client() as client:
-        left = client.pttl(_record(key)) / 1000
+        left = client.pttl(record_name(key)) / 1000
     assert left > 0
     return bool(left > OLD)
 

@@ -209,6 +209,12 @@ def _whole(data: bytes) -> bytes | None:
     return head + mark
 
 
+def until_cut(visit: Visit) -> None:
+    """An upstream that reads on, and answers nothing, until the gateway closes."""
+    while visit.read():
+        pass
+
+
 def always(data: bytes) -> Answer:
     """An upstream that answers each request of a connection with the same bytes."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from gateway.core.sessions import keys
 from gateway.core.sessions.sealing import Sealer
 from gateway.core.sessions.session import Device, Lifetimes
 from gateway.store.issuer import Issued
@@ -49,6 +50,13 @@ async def issue(store: Sessions, subject: str = "alice", expiry: float | None = 
 
 def presented_key(issued: Issued) -> bytes:
     return issued.key.reveal().encode()
+
+
+def record_name(key: str) -> str:
+    """What the record of a key's session is called in the Redis of a gateway."""
+    parsed = keys.parse_key(key.encode())
+    assert parsed is not None
+    return Layout("latchkey:").session(keys.session_id(parsed))
 
 
 async def resolved(store: Sessions, issued: Issued) -> ResolvedSession:

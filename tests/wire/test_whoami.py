@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.core.sessions import keys
-from gateway.store.layout import Layout
 from tests.conftest import Start, log_in
 from tests.support.gateway import Gateway
 from tests.support.raw import Upstream, ask, fields_by_name, request, status
 from tests.support.redis_server import RedisServer
+from tests.support.store import record_name
 
 ORIGIN = "https://app.example"
 
@@ -44,12 +43,6 @@ def told(answer: bytes) -> Any:
 
 def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def record(key: str) -> str:
-    parsed = keys.parse_key(key.encode())
-    assert parsed is not None
-    return Layout("latchkey:").session(keys.session_id(parsed))
 
 
 @pytest.mark.parametrize("line", ["Authorization: Bearer KEY", "Cookie: latchkey=KEY"])
@@ -119,8 +112,8 @@ def test_asking_leaves_a_session_idle_unless_it_is_to_extend_it(
     )
     key = log_in(gate.port)
     with redis.client() as client:
-        client.pexpire(record(key), 60_000)
+        client.pexpire(record_name(key), 60_000)
         for _ in range(3):
             left = told(ask(gate.port, request("GET /me", bearer(key))))["idle_ends_in"]
         assert (left > 60) == extends
-        assert (client.pttl(record(key)) > 60_000) == extends
+        assert (client.pttl(record_name(key)) > 60_000) == extends
