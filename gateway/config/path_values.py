@@ -65,7 +65,7 @@ def _target(value: str) -> str:
     path, mark, query = value.partition("?")
     _exact_path(path)
     if mark and not _QUERY.fullmatch(query):
-        raise ValueError("has a query that is none: escape what is not plain ASCII, as in %20")
+        raise ValueError("has an invalid query: escape what is not plain ASCII, as in %20")
     return value
 
 

@@ -63,7 +63,7 @@ def _locations(
     for url in servers:
         if url.scheme != "unix":
             names.setdefault(_port(url), set()).add(_name(url))
-    # The only name on a port needs no resolving: there is none to compare it with.
+    # A name that is alone on its port is not resolved: no other is there to compare it with.
     compared = {name for others in names.values() if len(others) > 1 for name in others}
     hosts = _resolved(compared - moving)
     found: dict[ServerUrl, frozenset[str]] = {}

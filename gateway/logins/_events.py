@@ -61,7 +61,7 @@ def report(
 def subject_of(
     realm: Realm, attempt: Attempt, name: str | None, claims: Mapping[str, Any]
 ) -> str | None:
-    """The subject of a `name` and claims of a login; None if the name is none.
+    """The subject of a `name` and claims of a login; None without a usable name.
 
     Raises `BackendFailed` if what the realm is spelled with is missing.
     """

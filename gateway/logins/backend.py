@@ -298,7 +298,7 @@ def _is_foreign(attempt: Attempt, *, in_cookie: bool) -> bool:
 def _is_for_lasting_cookie(attempt: Attempt, reply: Reply, found: Found) -> bool:
     """Whether the browser is to keep the key when it closes.
 
-    The backend's own cookie says it itself.
+    The attributes of a backend's own cookie decide for that one.
     """
     setting = reply_tokens.setting_of(reply, found)
     if setting is None:

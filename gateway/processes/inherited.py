@@ -41,7 +41,7 @@ class Inherited:
         for sock, name in found:
             if not _accepts(sock):
                 raise StartError(
-                    f"cannot listen on {address}: its socket {name} is none that accepts "
+                    f"cannot listen on {address}: its socket {name} accepts no "
                     "connections (ListenStream= with Accept=no)"
                 )
         return tuple(sock for sock, _ in found)

@@ -39,7 +39,7 @@ class Order(bytes, enum.Enum):
     END_RETIRED = b"e"  # too many old generations: end tunnels, and drain the rest
     END = b"q"  # end now
     REOPEN_LOGS = b"l"
-    END_ROUTES = b"g"  # end the tunnels and streams of these rules, which are no more
+    END_ROUTES = b"g"  # end the tunnels and streams of these rules, which are gone
 
 
 @dataclass

@@ -39,7 +39,7 @@ class Request:
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        # Other requests have the same session: a list that a rule changes is none of theirs.
+        # Other requests share the session: a rule gets copies of its lists, which it may change.
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
         claims = {name: _copy(value) for name, value in self.claims.items()}
         object.__setattr__(self, "claims", MappingProxyType(claims))

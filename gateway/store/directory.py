@@ -227,7 +227,7 @@ class Directory:
                     await self.enter(subject, session_id, info.ends_at, info.created)
 
     async def infos(self, session_ids: Sequence[str]) -> dict[str, SessionInfo]:
-        """The session info of those sessions that there are."""
+        """The session info of those that live, by their ids."""
         found = {}
         for session_id, record in zip(session_ids, await self._records(session_ids), strict=True):
             if record is not None:

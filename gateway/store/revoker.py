@@ -44,7 +44,7 @@ class Revoker:
         self._latency = latency
 
     async def revoke(self, *session_ids: str) -> dict[str, SessionInfo]:
-        """End these sessions. Returns those that there were."""
+        """End these sessions. Returns the info of those that lived."""
         if not session_ids:
             return {}
         self._revocations.asked(session_ids)
@@ -101,7 +101,7 @@ class Revoker:
 
 
 def _info(record: bytes) -> SessionInfo:
-    """What a record says in the open; nothing, if it is none of ours."""
+    """The open part of a record; empty for what is no record of this gateway."""
     try:
         return records.read_info(record)
     except Foreign:

@@ -212,7 +212,7 @@ def test_a_socket_for_datagrams(tmp_path: Path, redis: RedisServer, shop: Upstre
     write(tmp_path, redis, shop, listen="systemd")
     with socket.socket(type=socket.SOCK_DGRAM) as sock, activated(tmp_path, {"u": [sock]}) as run:
         assert run.wait(HANG) == 1
-    assert "its socket u is none that accepts connections" in said(tmp_path)
+    assert "its socket u accepts no connections" in said(tmp_path)
 
 
 def test_systemd_s_own_tool(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:

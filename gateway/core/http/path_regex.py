@@ -226,10 +226,10 @@ class _Parser:
         try:
             times = int(least), (int(most) if most else None) if comma else int(least)
         except ValueError:
-            raise BadRegex("has a count that is none: write {2} or {2,5}") from None
+            raise BadRegex("has an invalid count: write {2} or {2,5}") from None
         upper = times[0] if times[1] is None else times[1]
         if not 0 <= times[0] <= upper <= _MAX_REPEATS or upper == 0:
-            raise BadRegex(f"has a count that is none, or over {_MAX_REPEATS}")
+            raise BadRegex(f"has an invalid count, or one over {_MAX_REPEATS}")
         self._at = close + 1
         return times
 
@@ -278,7 +278,7 @@ class _Parser:
                 self._at += 1
                 last = self._take()
                 if len(one) != 1 or last == "\\" or ord(last) < min(one):
-                    raise BadRegex("has a range that is none")
+                    raise BadRegex("has an invalid range")
                 one = frozenset(range(min(one), ord(last) + 1))
             found |= one
         if not found:

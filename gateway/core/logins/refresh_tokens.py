@@ -183,7 +183,7 @@ def request(
 def is_refresh(string: String) -> bool:
     """Whether a value is a refresh token, or part of an object that is one.
 
-    A text with spaces is none: `{"refresh": ["This field is required."]}` names a mistake.
+    A text with spaces is no token: `{"refresh": ["This field is required."]}` names a mistake.
     """
     name = string.name
     if not name or string.is_name or " " in string.value:

@@ -86,7 +86,7 @@ def _body(reply: Reply) -> Any:
 
 
 def _field(reply: Reply, name: str) -> str | None:
-    """The value of a field that came once; an empty one is none."""
+    """The value of a field that came once; None without one, or for an empty one."""
     values = [value for given, value in reply.fields if given.lower() == name]
     if len(values) > 1:
         raise BadClaims(f"the field {name} came twice")

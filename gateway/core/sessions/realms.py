@@ -127,8 +127,8 @@ class Realm:
     def subject(self, name: str | None, claims: Mapping[str, Any], host: str = "") -> str | None:
         """The subject of the user that the login calls `name`, if it has one.
 
-        A subject that is too long, or looks like that of a token without a name, is none. `claims`
-        and `host` come from the login. Raises `NoRealm`.
+        A subject that is too long, or looks like that of a token without a name, does not count.
+        `claims` and `host` come from the login. Raises `NoRealm`.
         """
         realm = "".join(part.spelled(claims, host) for part in self._prefix.parts)
         if name is None:

@@ -65,7 +65,7 @@ def new(key: Key, generation: int, sealer: Sealer, random: bytes) -> RefreshKey:
 
 
 def opened(text: bytes, sealer: Sealer) -> Opened | None:
-    """What a refresh key holds; None if `text` is none of this gateway's."""
+    """The content of a refresh key; None if this gateway did not make `text`."""
     if not REFRESH_KEY_PATTERN.fullmatch(text):
         return None
     head, seal = text[:-_SEAL_CHARACTERS], text[-_SEAL_CHARACTERS:]

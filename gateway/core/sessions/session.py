@@ -221,8 +221,8 @@ def renewal_time(now: float, expiry: float, before: float) -> float:
 def cookie_end(now: float, idle_timeout: float, ends_at: float) -> int:
     """When a lasting cookie that is set now ends (UNIX seconds).
 
-    While the session is used, its cookie is set anew once half of what it outlives the session by
-    is over (`is_cookie_due`).
+    It outlives a session that is not used from now on by a part of the idle timeout.
+    `is_cookie_due` says when it is set anew.
     """
     return math.ceil(min(now + idle_timeout * (1 + _OUTLIVES), ends_at, MAX_SECONDS))
 

@@ -1,7 +1,7 @@
 """JWTs in texts: where one stands, or something that looks like one.
 
 A JWS or JWE in compact form (RFC 7515 §7.1, RFC 7516 §7.1) begins with a JSON object in base64url.
-So `www.example.com` is none, and a token whose header has white space or another order is one.
+So `www.example.com` is no JWT, and a token whose header has white space or another order is one.
 Reading takes linear time for any text: a client may have written what a backend puts into a reply.
 """
 

@@ -70,7 +70,7 @@ def _unread_line(head: RequestHead, resolved: ResolvedSession | None) -> bytes:
 
 
 def _unread(head: RequestHead) -> Refusal | None:
-    """The refusal of a presented key that is none, or is in a wrong place."""
+    """The refusal of text that is no key, or of a key in a wrong place."""
     presented_key = head.presented_key
     if (
         presented_key is not None

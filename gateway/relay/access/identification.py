@@ -216,8 +216,8 @@ def _refused(error: StoreUnavailable | RenewalFailed, presented_key: bytes) -> R
 def _brings_no_key(route: Route, head: RequestHead) -> bool:
     """Whether a field presents no key, or one that is for the upstream.
 
-    That is so on optional routes and at logins, but for a JWT that the gateway verifies. It is not
-    asked of what begins like a key: that counts as a broken one.
+    That is so on optional routes and at logins, but for a JWT that the gateway verifies. Text that
+    begins like a key counts as a broken one, and does not come here.
     """
     assert head.presented_key is not None
     if head.ambiguous:

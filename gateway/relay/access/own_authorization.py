@@ -18,7 +18,7 @@ _DOTS = 2  # in a JWT; a key has none
 
 
 def line(head: RequestHead, route: Route) -> bytes:
-    """The field line; empty if there is none, several, or one with a key.
+    """The field line; empty without one, for several, and for one with a key.
 
     A JWT that the gateway was to verify is not passed on.
     """

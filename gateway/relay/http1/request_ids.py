@@ -31,7 +31,7 @@ class RequestIds:
 def given_id(head: RequestHead) -> bytes | None:
     """The id that a trusted peer has given the request; None without one.
 
-    A key is none: a client may have written it, and logs have no keys.
+    One that holds a key is left out: a client may have written it, and logs have no keys.
     """
     for name, value in head.forwarding:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):

@@ -31,7 +31,7 @@ class SessionEnder:
         self._running: set[asyncio.Task[None]] = set()
 
     def end(self, session_ids: Sequence[str], event: Event) -> asyncio.Task[None]:
-        """End sessions, and report the event for each that there was.
+        """End sessions, and report the event for each one that lived.
 
         The task raises `StoreUnavailable` if the sessions may still be there.
         """

@@ -109,7 +109,7 @@ class Server:
         self.at = at
         self.connect = connect
         self.idle_timeout = idle_timeout
-        self.is_gone = False  # the upstream has it no more
+        self.is_gone = False  # the upstream no longer has it
         self.connections: set[UpstreamConnection] = set()  # that are open
         self.dialling: set[Holder] = set()  # for which one is being opened
         self.idle: list[UpstreamConnection] = []
