@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document
@@ -36,8 +35,9 @@ def _captures(config: Config, document: Document) -> Iterator[Problem]:
                 where, "needs a login of kind backend: captures replace only its tokens"
             )
         elif isinstance(route.captures, Auto) and unverified is not None:
-            yield replace(
-                document.problem(where, f"needs verify on the login at {unverified}, or a place"),
+            yield document.problem(
+                where,
+                f"needs verify on the login at {unverified}, or a place",
                 hint="otherwise any text of a user that the upstream repeats would become the "
                 "session's token: write captures: /data/token, header:X-Token or cookie:jwt",
             )
@@ -54,15 +54,17 @@ def _beginnings(config: Config, document: Document) -> Iterator[Problem]:
         paths = [login.path for login in config.login if login.token_place is not None]
         login = login_of_route(config, route)
         if route.login is not None and login is None:
-            hint = suggest(route.login, paths)
-            problem = document.problem(("routes", at, "login"), "names no login of kind backend")
-            yield replace(problem, hint=hint)
+            yield document.problem(
+                ("routes", at, "login"),
+                "names no login of kind backend",
+                hint=suggest(route.login, paths),
+            )
         elif login is None:
-            problem = document.problem(
+            yield document.problem(
                 ("routes", at, "captures"),
                 "needs one login of kind backend at its upstream, where sessions begin",
+                hint=f"name one: login: {paths[0]}" if paths else "",
             )
-            yield replace(problem, hint=f"name one: login: {paths[0]}" if paths else "")
         elif login.believes_tokens and not pattern_of(route).is_name:
             yield document.problem(
                 ("routes", at, "captures"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from gateway.config import files
@@ -58,7 +57,7 @@ def _upstream_names(config: Config, document: Document) -> Iterator[Problem]:
     for where, name in used:
         if name not in config.upstreams:
             hint = suggest(name, list(config.upstreams))
-            yield replace(document.problem(where, "names no upstream"), hint=hint)
+            yield document.problem(where, "names no upstream", hint=hint)
 
 
 def _sticky_cookies(config: Config, document: Document) -> Iterator[Problem]:

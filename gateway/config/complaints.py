@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
@@ -102,8 +101,11 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
             may_be.append(noun)
     for where, may_be in kinds.items():
         quote = TEXT in may_be and isinstance(_value(where, document), bool | int | float)
-        problem = document.problem(where, f"must be {', or '.join(may_be)}")
-        problems[where] = replace(problem, hint="write it in quotes" if quote else "")
+        problems[where] = document.problem(
+            where,
+            f"must be {', or '.join(may_be)}",
+            hint="write it in quotes" if quote else "",
+        )
     return list(problems.values())
 
 
@@ -129,7 +131,7 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
     if kind == "extra_forbidden":
         steps = [step for step in error["loc"][:-1] if isinstance(step, str | int)]
         hint = suggest(where[-1], _known_fields(steps))
-        return replace(document.problem(where, "is not known here", key=True), hint=hint)
+        return document.problem(where, "is not known here", hint=hint, key=True)
     if kind == "missing":
         return document.problem(where[:-1], f"needs {where[-1]}")
     if kind == "union_tag_invalid":
@@ -137,8 +139,8 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
     is_key = error["loc"][-1] == "[key]"
     if kind == "value_error":
         cause = context["error"]
-        problem = document.problem(where, str(cause), key=is_key)
-        return replace(problem, hint=getattr(cause, "hint", ""))
+        hint = getattr(cause, "hint", "")
+        return document.problem(where, str(cause), hint=hint, key=is_key)
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         message = PATTERNS.get(pattern, f"must match {pattern}")

@@ -63,9 +63,10 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     is_text: bool = True  # no value holds what the name of a file cannot
 
-    def problem(self, where: Where, message: str, *, key: bool = False) -> Problem:
+    def problem(self, where: Where, message: str, *, hint: str = "", key: bool = False) -> Problem:
         """A problem at a value, or at the nearest one around it in the file.
 
+        hint: what would be right
         key: the problem is about the name of the value
         """
         where = self.written(where)
@@ -76,7 +77,7 @@ class Document:
         while where not in places and where:
             where = where[:-1]
         at = places.get(where) or self.values.get(where, Position(1, 1))
-        return Problem(self.file, at.line, at.column, name, message)
+        return Problem(self.file, at.line, at.column, name, message, hint)
 
     def written(self, where: Where) -> Where:
         """The path of a value in the file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.model import Config
@@ -28,8 +27,8 @@ def _field_names(config: Config, document: Document) -> Iterator[Problem]:
     for where, name in places:
         folded = fold(name.encode())
         if has_meaning(folded):
-            problem = document.problem(where, "is a field with a meaning of its own", key=True)
-            yield replace(problem, hint="choose another name")
+            message = "is a field with a meaning of its own"
+            yield document.problem(where, message, hint="choose another name", key=True)
         elif folded in seen:
             message = f"is the same field as {seen[folded]} for many backends"
             yield document.problem(where, message, key=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.complaints import suggest
 from gateway.config.document import Document, Where
@@ -21,17 +20,18 @@ def check_limits(config: Config, document: Document) -> Iterator[Problem]:
         for at, limit in enumerate(limits):
             if isinstance(limit, str) and limit not in config.rate_limits:
                 hint = suggest(limit, list(config.rate_limits)) or "write a rate, as in 10/s"
-                problem = document.problem((*where, at), "names no limit of rate_limits")
-                yield replace(problem, hint=hint)
+                yield document.problem((*where, at), "names no limit of rate_limits", hint=hint)
             elif limit in limits[:at]:
                 yield document.problem((*where, at), "stands twice")
     paths = endpoint_paths(config)
     for path in config.endpoint_limits:
         if path not in paths:
-            problem = document.problem(
-                ("endpoint_limits", path), "is no path of the gateway itself", key=True
+            yield document.problem(
+                ("endpoint_limits", path),
+                "is no path of the gateway itself",
+                hint=suggest(path, paths),
+                key=True,
             )
-            yield replace(problem, hint=suggest(path, paths))
 
 
 def limit_warnings(config: Config, document: Document) -> Iterator[Problem]:

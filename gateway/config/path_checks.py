@@ -61,13 +61,11 @@ def _unread_fields(config: Config, document: Document) -> Iterator[Problem]:
         for name in route.headers:
             folded = fold(name.encode())
             if folded in own or folded.startswith(PREFIXES_OF_THE_RELAY):
-                problem = document.problem(
+                yield document.problem(
                     ("routes", at, "headers", name),
                     "is a field that the gateway itself reads or removes",
+                    hint="for Host, write host" if folded == b"host" else "",
                     key=True,
-                )
-                yield (
-                    replace(problem, hint="for Host, write host") if folded == b"host" else problem
                 )
 
 

@@ -6,7 +6,7 @@ Logins that may give one name to two people need realms of their own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ def check_realms(config: Config, document: Document) -> Iterator[Problem]:
         if message and one.title not in complained:
             complained.add(one.title)
             where = one.where if one.prefix is None else (*one.where, "subject_prefix")
-            yield replace(document.problem(where, message), hint=hint)
+            yield document.problem(where, message, hint=hint)
 
 
 def realm_warnings(config: Config, document: Document) -> Iterator[Problem]:

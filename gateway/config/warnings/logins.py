@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.document import Document, Where
 from gateway.config.model import Config
@@ -38,18 +37,16 @@ def _unverified_tokens(config: Config, document: Document) -> Iterator[Problem]:
             message = "believes what stands there, and GraphQL clients choose the names of fields"
         else:
             continue
-        yield replace(document.problem(("login", at, "token"), message), hint=hint)
+        yield document.problem(("login", at, "token"), message, hint=hint)
 
 
 def _visits_from_other_sites(config: Config, document: Document) -> Iterator[Problem]:
     for at, login in enumerate(config.login):
         if any(path.may_be_led_to for path in login.paths):
-            yield replace(
-                document.problem(
-                    ("login", at, "cross_site"),
-                    "lets another site log its visitors in as a user of its choice (login CSRF), "
-                    "unless the backend ties the link to the browser",
-                ),
+            yield document.problem(
+                ("login", at, "cross_site"),
+                "lets another site log its visitors in as a user of its choice (login CSRF), "
+                "unless the backend ties the link to the browser",
                 hint="let it check a state that it has put into a cookie before (RFC 6749 §10.12)",
             )
 
@@ -57,12 +54,10 @@ def _visits_from_other_sites(config: Config, document: Document) -> Iterator[Pro
 def _unknown_refresh_paths(config: Config, document: Document) -> Iterator[Problem]:
     for at, login in enumerate(config.login):
         if login.lacks_refresh_path:
-            yield replace(
-                document.problem(
-                    ("login", at, "refresh"),
-                    "is on, as there is renew, but where frontends refresh is not known: "
-                    "those that do find no refresh token in the login's reply",
-                ),
+            yield document.problem(
+                ("login", at, "refresh"),
+                "is on, as there is renew, but where frontends refresh is not known: "
+                "those that do find no refresh token in the login's reply",
                 hint="write refresh: /the/path/that/they/call, or refresh: off",
             )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.document import Document
 from gateway.config.model import Config
@@ -83,12 +82,10 @@ def _opened_before_expressions(config: Config, document: Document) -> Iterator[P
                 continue
             is_before = regex.fits_below(beginning(pattern))
             if is_before and asks_less_than(other, route, config):
-                yield replace(
-                    document.problem(
-                        ("routes", at, "path_regex"),
-                        f"asks for more than routes[{number}], which is tried before it and may "
-                        "serve the same paths",
-                    ),
+                yield document.problem(
+                    ("routes", at, "path_regex"),
+                    f"asks for more than routes[{number}], which is tried before it and may "
+                    "serve the same paths",
                     hint="write it as a path, or let the other route ask for as much",
                 )
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gateway.config.document import Document
 from gateway.config.login_places import backend_paths
@@ -47,10 +46,11 @@ def _at_logins(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         moves = route.strip_prefix or route.add_prefix or route.rewrite
         if (route.upstream, route.path) in asked and route.captures is None and not moves:
-            problem = document.problem(
-                ("routes", at, "path"), "is never reached: a login asks its backend there"
+            yield document.problem(
+                ("routes", at, "path"),
+                "is never reached: a login asks its backend there",
+                hint="with captures, it may serve a page beside the login",
             )
-            yield replace(problem, hint="with captures, it may serve a page beside the login")
 
 
 class _Rules:
