@@ -217,7 +217,8 @@ def _try_rule(source: RuleSource, function: Function, examples: Iterable[Example
 def _answer(function: Function, source: RuleSource, request: Request) -> tuple[bool | None, str]:
     """What a rule says of a request; None if it fails. Then the same in a word."""
     try:
-        said: object = TimeLimit().run(lambda: function(request))
+        with TimeLimit() as limit:
+            said: object = limit.run(lambda: function(request))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit would say how this command has ended

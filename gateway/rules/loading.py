@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 from gateway.rules import Request
+from gateway.rules.time_limit import TimeLimit, TookTooLong
 
 Function = Callable[[Request], bool]
+
+# How long a file may take to be run. Large libraries take some seconds to import from a slow disk.
+MAX_LOAD_SECONDS = 10.0
 
 _TEXT = re.compile(r"(.+\.py):([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -82,13 +87,17 @@ def _module(source: RuleSource) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
         code = compile(source.code, source.file, "exec", dont_inherit=True)
-        with _importing_beside(source.file):
-            exec(code, vars(module))  # noqa: S102 (the operator's own code)
+        with _importing_beside(source.file), TimeLimit(MAX_LOAD_SECONDS) as limit:
+            limit.run(partial(exec, code, vars(module)))
     except SyntaxError as error:
         raise BadRule(f"cannot be loaded: {name}:{error.lineno or 1}: {error.msg}") from None
     except ImportError as error:
         place = line_in(source.file, error.__traceback__)
         raise BadRule(f"cannot be loaded: {name}:{place}: {error.msg}") from None
+    except TookTooLong as error:
+        place = line_in(source.file, error.__traceback__)
+        what = f"takes longer than {MAX_LOAD_SECONDS:g} s"
+        raise BadRule(f"cannot be loaded: {name}:{place}: {what}") from None
     except BaseException as error:
         place = line_in(source.file, error.__traceback__)
         raise BadRule(f"cannot be loaded: {name}:{place}: {type(error).__name__}") from None

@@ -1,5 +1,7 @@
 """Rules in Python: what they see, how they are loaded, run and measured."""
 
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -9,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from gateway.rules import Request
+from gateway.rules import Request, loading
 from gateway.rules.loading import BadRule, RuleLoader, RuleSource, parse_source
 from gateway.rules.rule import SLOW_SECONDS, Rule, RuleFailed, RuleSet
 from gateway.rules.time_limit import TimeLimit
+from tests.support.processes import HANG
 
 REQUEST = Request("GET", "/items/7", params={"id": "7"}, subject="alice")
 
@@ -87,6 +90,9 @@ def test_a_failure_shows_no_claim(caplog: pytest.LogCaptureFixture) -> None:
     assert "a secret" not in caplog.text
 
 
+SLEEP = "import time; time.sleep(60)"
+
+
 def test_a_slow_rule_is_told(caplog: pytest.LogCaptureFixture) -> None:
     asked = rule(f"import time; time.sleep({SLOW_SECONDS * 2}); return True")
     assert asked.allows(REQUEST)
@@ -98,21 +104,50 @@ def test_a_slow_rule_is_told(caplog: pytest.LogCaptureFixture) -> None:
     "body",
     [
         "while True: pass",
-        "import time; time.sleep(60)",
+        SLEEP,
         "import re; re.fullmatch('(a+)+', 'a' * 64 + 'b')",
+        f"""
+    for _ in range(3):
+        try: {SLEEP}
+        except BaseException: pass
+    return True""",
+        f"""
+    try: {SLEEP}
+    finally: {SLEEP}""",
     ],
 )
 def test_a_rule_that_never_ends_is_ended(body: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It fails then; and the next rule has all its time."""
-    limit = TimeLimit(seconds=0.05)
+    """It fails then, also if it swallows what interrupts it; the next rule has all its time."""
     code = f"def rule(request):\n    {body}\n"
-    asked = Rule(source(code), RuleLoader().function(source(code)), limit)
-    with pytest.raises(RuleFailed):
-        asked.allows(REQUEST)
-    assert (asked.calls, asked.errors, asked.slow) == (1, 1, 1)
-    assert "raised TookTooLong in line 2" in caplog.text
-    limit.run(lambda: time.sleep(0.02))
-    time.sleep(0.1)  # the timer has been stopped
+    with TimeLimit(seconds=0.05) as limit:
+        asked = Rule(source(code), RuleLoader().function(source(code)), limit)
+        with pytest.raises(RuleFailed):
+            asked.allows(REQUEST)
+        assert (asked.calls, asked.errors, asked.slow) == (1, 1, 1)
+        assert "raised TookTooLong in line " in caplog.text
+        assert "in line 1" not in caplog.text
+        limit.run(lambda: time.sleep(0.02))
+        time.sleep(0.1)  # the timer has been stopped
+
+
+def test_a_rule_that_cannot_be_ended_ends_its_process() -> None:
+    """Otherwise the worker would serve no request any more. A supervisor starts another one."""
+    code = """
+import time
+from gateway.rules.time_limit import TimeLimit
+
+def rule():
+    while True:
+        try: time.sleep(60)
+        except BaseException: pass
+
+TimeLimit(0.05).run(rule)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=HANG, check=False
+    )
+    assert done.returncode == 1
+    assert b":7 cannot be interrupted" in done.stderr
 
 
 def test_what_a_rule_changes_is_its_own() -> None:
@@ -185,6 +220,16 @@ def rule(request, team=Team("a")):
     assert function(REQUEST) is True
     assert sys.path == path
     assert [file.name for file in tmp_path.iterdir()] == ["neighbour_of_rules.py"]
+
+
+def test_a_file_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for commands that load it in their own process. The signal is free again after that."""
+    monkeypatch.setattr(loading, "MAX_LOAD_SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(BadRule, match=r"cannot be loaded: rules.py:2: takes longer than 0.05 s"):
+        RuleLoader().function(source("\nimport time; time.sleep(60)"))
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["", "rules.py", "rules:may", "rules.py:", "rules.py:a.b", ":a"])
