@@ -6,8 +6,10 @@ killed (SIGBUS). So room is taken before the library needs it.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 # The files of a worker, by the kinds of metrics in them, and their first size (bytes), of which the
@@ -15,8 +17,12 @@ from pathlib import Path
 _KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemin", "gauge_livemax", "gauge_max")
 _FIRST_BYTES = 2**16
 
-# How many bytes of a file are used stands at its beginning.
-_USED = struct.Struct("i")
+# A file begins with the number of its bytes in use. An entry is the length of its key, the key with
+# spaces up to a multiple of 8 bytes, the value, and a time (`prometheus_client.mmap_dict`).
+_USED = _LENGTH = struct.Struct("i")
+_HEADER_BYTES = 8
+_VALUE = struct.Struct("d")
+_VALUE_AND_TIME_BYTES = 16
 
 
 class MetricFiles:
@@ -41,8 +47,31 @@ class MetricFiles:
         except OSError:
             return False
 
+    def labels(self, kind: str, metric: str, label: str) -> set[str]:
+        """The values that a label of a metric has in the files of all slots.
+
+        Raises `OSError`.
+        """
+        files = Path(self.folder).glob(f"{kind}_*.db") if self.folder else ()
+        found = (key for file in files for key, _ in entries(file.read_bytes()))
+        keys = (json.loads(key) for key in found if key.startswith(f'["{metric}"'))
+        return {labels[label] for _, _, labels, _ in keys}
+
     def _path(self, kind: str) -> Path:
         return Path(self.folder, f"{kind}_{self._slot}.db")
+
+
+def entries(data: bytes) -> Iterator[tuple[str, float]]:
+    """The keys and values of a file."""
+    [used] = _USED.unpack_from(data)
+    start = _HEADER_BYTES
+    while start < used:
+        [length] = _LENGTH.unpack_from(data, start)
+        start += _LENGTH.size
+        key = data[start : start + length]
+        start += length + 8 - (length + _LENGTH.size) % 8
+        yield key.decode(), _VALUE.unpack_from(data, start)[0]
+        start += _VALUE_AND_TIME_BYTES
 
 
 def _make_file(path: Path) -> None:

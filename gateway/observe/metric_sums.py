@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-# A file begins with the number of its bytes in use. An entry is the length of its key, the key with
-# spaces up to a multiple of 8 bytes, the value, and a time (`prometheus_client.mmap_dict`).
-_HEADER_BYTES = 8
-_LENGTH = struct.Struct("i")
-_VALUE = struct.Struct("d")
-_VALUE_AND_TIME_BYTES = 16
+from gateway.observe.metric_files import entries
 
 # How the gauges of several workers become one, by their mode. All other numbers are added.
 _MODES: Mapping[str, Callable[[float, float], float]] = {
@@ -68,7 +62,7 @@ def _sums(folder: Path) -> dict[str, dict[str, float]]:
             data = file.read_bytes()
         except FileNotFoundError:  # the gauges of a worker that has just ended
             continue
-        for key, value in _entries(data):
+        for key, value in entries(data):
             if math.isnan(value):  # the series has ended in this worker
                 continue
             before = numbers.get(key)
@@ -77,19 +71,6 @@ def _sums(folder: Path) -> dict[str, dict[str, float]]:
             else:
                 numbers[key] = before + value if join is None else join(before, value)
     return sums
-
-
-def _entries(data: bytes) -> Iterator[tuple[str, float]]:
-    """The keys and values of a file."""
-    [used] = _LENGTH.unpack_from(data)
-    start = _HEADER_BYTES
-    while start < used:
-        [length] = _LENGTH.unpack_from(data, start)
-        start += _LENGTH.size
-        key = data[start : start + length]
-        start += length + 8 - (length + _LENGTH.size) % 8
-        yield key.decode(), _VALUE.unpack_from(data, start)[0]
-        start += _VALUE_AND_TIME_BYTES
 
 
 def _server(labels: Mapping[str, str]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from gateway.observe.metric_files import MetricFiles
 from gateway.observe.request_counts import DURATION_BOUNDS, RouteCounts
 
-# How many routes have numbers of their own; each takes about 20 KiB of memory.
+# How many routes have numbers of their own, over all reloads; each takes about 20 KiB of memory.
 _MAX_ROUTES = 1000
 _CLASSES = {number: f"{number}xx" for number in range(1, 6)}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -94,7 +94,7 @@ class TrafficMetrics:
             "upstream_retries", "Requests that went to another server after this one.", *server
         )
         self.server_ejections = self._counter(
-            "upstream_ejections", "How often a server was passed over for a while.", *server
+            "upstream_ejections", "How often a server was ejected.", *server
         )
         self.connections_opened = self._counter(
             "upstream_connections_opened", "Connections that were opened to a server.", *server
@@ -107,7 +107,7 @@ class TrafficMetrics:
         )
         self.server_available = self._gauge(
             "upstream_server_available",
-            "1 unless a worker passes the server over, or finds it unhealthy.",
+            "1 unless a worker has ejected the server, or finds it unhealthy.",
             *server,
             mode="livemin",
         )
@@ -143,7 +143,9 @@ class TrafficMetrics:
             registry=None,
             buckets=DURATION_BOUNDS,
         )
-        self._routes = {b"": _NO_ROUTE}
+        # Those of former configurations count as well: their numbers stay.
+        known = files.labels("counter", "latchkey_requests", "route") - {_OTHER, _NO_ROUTE}
+        self._routes = {b"": _NO_ROUTE, **{name.encode(): name for name in known}}
         self._answers: dict[tuple[str, str, str], Counter] = {}
         for status in (*_CLASSES.values(), _OTHER):
             self._answer(_OTHER, _OTHER, status)

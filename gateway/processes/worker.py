@@ -148,6 +148,7 @@ async def _serve(assignment: Assignment) -> None:
         watching.cancel()
     await sessions.close()
     audit_log.close()
+    _count_dropped_lines(metrics, sinks)
 
 
 async def _listen(assignment: Assignment, relay: Relay, admin_runner: web.AppRunner) -> None:
@@ -191,9 +192,13 @@ async def _watch(
         near = sessions.near
         metrics.state(entries=len(near), trusted=near.trusted, store_up=sessions.available)
         audit_log.sum_up()
-        for sink in sinks:
-            metrics.lines_dropped(sink.where, sink.count_dropped())
+        _count_dropped_lines(metrics, sinks)
         await asyncio.sleep(_WATCH_SECONDS)
+
+
+def _count_dropped_lines(metrics: Metrics, sinks: Iterable[Sink]) -> None:
+    for sink in sinks:
+        metrics.lines_dropped(sink.where, sink.count_dropped())
 
 
 def _follow_signals(link: WorkerEnd) -> None:

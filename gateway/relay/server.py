@@ -20,6 +20,7 @@ from gateway.relay.exchange.context import Context
 from gateway.relay.http1 import websocket
 from gateway.relay.logouts.live_sessions import LiveSessions
 from gateway.relay.loop.delay import DelayMeter
+from gateway.relay.traffic_report import TrafficReport
 from gateway.relay.upstream.pool import Pool
 
 _log = logging.getLogger("gateway.relay")
@@ -40,11 +41,13 @@ _CLOSE_FRAME_SECONDS = 1.0
 class DrainOrders(Protocol):
     """What a draining relay is told.
 
+    is_retired: other workers have taken over
     ending: end at once
     ending_tunnels: end tunnels, which may last for days
     ended_routes: the numbers of rules whose tunnels and streams end
     """
 
+    is_retired: bool
     ending: asyncio.Event
     ending_tunnels: asyncio.Event
     ended_routes: frozenset[int]
@@ -56,27 +59,32 @@ class Relay:
     def __init__(
         self,
         context: Context,
+        *,
         clients: Clients,
         pools: Sequence[Pool],
         live: LiveSessions,
+        listening: Listening,
         records: Records,
-        meter: DelayMeter | None = None,
+        report: TrafficReport,
+        meter: DelayMeter,
     ) -> None:
         """The parts that run with the relay.
 
         clients: the open connections of clients
         live: ends exchanges with their session
-        records: of ended requests; they are flushed at each tick
+        records: of ended requests; they are flushed at each tick, and at the end
+        report: the metrics of the rest, which are published at the same times
         meter: measures the delay of the event loop
         """
         self._context = context
         self._clients = clients
         self._pools = pools
         self._live = live
+        self._listening = listening
         self._records = records
+        self._report = report
         self._meter = meter
         self._clock = context.clock
-        self.listening = Listening(context, clients)
 
     async def start(
         self,
@@ -87,17 +95,16 @@ class Relay:
 
         certificates: of the listeners with TLS
         """
-        self.listening.certificates = certificates
+        self._listening.certificates = certificates
         self._clock.sweeps += [pool.sweep for pool in self._pools]
         self._clock.sweeps.append(self._live.sweep)
         self._clock.sweeps.append(self._tell_of_descriptors)
-        self._clock.sweeps.append(lambda _now: self._records.flush())
-        self._clock.sweeps.append(self.listening.sweep)
+        self._clock.sweeps.append(self._listening.sweep)
+        self._clock.sweeps.append(lambda _now: self._publish())
         self._clock.start()
-        if self._meter is not None:
-            self._meter.start()
+        self._meter.start()
         for listener, address in listeners:
-            await self.listening.listen(listener, address.entrance)
+            await self._listening.listen(listener, address.entrance)
 
     @staticmethod
     def _tell_of_descriptors(_now: float) -> None:
@@ -113,14 +120,14 @@ class Relay:
 
     async def stop_listening(self) -> None:
         """Accept no connections any more."""
-        self.listening.drain()
-        await self.listening.stop()
+        self._listening.drain()
+        await self._listening.stop()
 
     async def drain(self, orders: DrainOrders) -> None:
         """Wait until all clients have gone, or until an order ends that."""
-        await asyncio.sleep(
-            _DRAIN_STEP_SECONDS
-        )  # accepted connections become clients in the next turn
+        if orders.is_retired:
+            self._report.retire()
+        await asyncio.sleep(_DRAIN_STEP_SECONDS)  # accepted ones become clients in the next turn
         idle_since: dict[Registered, float] = {}
         ending = orders.ending
         while self._clients and not ending.is_set():
@@ -144,9 +151,13 @@ class Relay:
             pool.close()
         await asyncio.sleep(0)
         self._clock.stop()
-        if self._meter is not None:
-            self._meter.stop()
+        self._meter.stop()
         self._live.stop()
+        self._publish()
+
+    def _publish(self) -> None:
+        """Publish what has been counted until now."""
+        self._report.publish()
         self._records.flush()
 
     def _end_streams(self, ended: frozenset[int]) -> None:

@@ -22,7 +22,7 @@ from gateway.relay.upstream.server import Server
 from gateway.rules.rule import Rule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TrafficReport:
     """The parts of a relay whose counts are metrics."""
 
@@ -35,9 +35,10 @@ class TrafficReport:
     concurrency: Iterable[Concurrency]
     rules: Iterable[Rule]
     listening: Listening
+    _is_retired: bool = False
     _servers: dict[str, set[str]] = field(default_factory=dict)  # labels of servers, by upstream
 
-    def sweep(self, _now: float) -> None:
+    def publish(self) -> None:
         """Publish what has been counted until now."""
         self._tell_of_requests()
         for name, pool in self.upstreams.items():
@@ -45,6 +46,14 @@ class TrafficReport:
         self._tell_of_limits()
         self._tell_of_rules()
         self._tell_of_listeners()
+
+    def retire(self) -> None:
+        """Say no more which servers are available.
+
+        Other workers have taken over. This one may live as long as a tunnel, and know servers that
+        the present configuration has no more.
+        """
+        self._is_retired = True
 
     def _tell_of_requests(self) -> None:
         metrics = self.metrics
@@ -96,8 +105,10 @@ class TrafficReport:
             metrics.server_errors.add(count, *labels, reason)
         metrics.server_connections.set(load.busy, *labels, "busy")
         metrics.server_connections.set(len(server.idle), *labels, "idle")
-        is_in = not load.is_out(time.monotonic())
-        metrics.server_available.set(is_in, *labels)
+        if self._is_retired:
+            metrics.server_available.end(*labels)
+        else:
+            metrics.server_available.set(not load.is_out(time.monotonic()), *labels)
 
     def _forget_servers(self, upstream: str, present: set[str]) -> None:
         """End the series of servers whose addresses have gone."""

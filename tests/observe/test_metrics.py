@@ -97,6 +97,20 @@ def test_many_routes_are_summed_up(tmp_path: Path) -> None:
     assert len(routes) <= 1001
 
 
+def test_routes_of_many_reloads_are_summed_up(tmp_path: Path) -> None:
+    """Those of former configurations count as well, since their numbers stay."""
+    for generation in range(3):
+        metrics = Metrics(str(tmp_path), generation)
+        routes = [b"/kept/*", *(b"/%d/%d" % (generation, number) for number in range(500))]
+        metrics.traffic.publish({route: requests(1) for route in routes})
+    text = metrics.render().decode()
+    found = set(re.findall(r'latchkey_requests_total\{.*route="([^"]*)"', text))
+    assert len(found) <= 1001
+    assert 'latchkey_requests_total{method="GET",route="/kept/*",status="2xx"} 3.0' in text
+    counts = re.findall(r"^latchkey_requests_total\{.*\} (\S+)$", text, re.MULTILINE)
+    assert sum(map(float, counts)) == 3 * 501
+
+
 def test_totals_become_counters(tmp_path: Path) -> None:
     """A total that is less than before began anew; the counter goes on."""
     metrics = Metrics(str(tmp_path), 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from gateway.observe.slots import Slots
 
 
-def test_the_folder_is_nobody_elses_and_goes() -> None:
+def test_the_folder_is_private_and_goes() -> None:
     slots = Slots()
     slots.remove()  # there is none yet
     slots.make()

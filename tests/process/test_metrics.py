@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import accounts, log_in
 from tests.process.conftest import sections
-from tests.support.gateway import Gateway, config, environment, gateway, reload
+from tests.support.gateway import Gateway, config, environment, gateway, reload, reloaded
 from tests.support.processes import HANG, alive, eventually, free_port, running
-from tests.support.raw import Upstream, ask, request, status
+from tests.support.raw import OK, Client, Upstream, Visit, ask, request, status
 from tests.support.redis_server import RedisServer, redis_server
 
 API = b"GET /api/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n"
@@ -86,6 +87,63 @@ def test_counters_survive_workers(tmp_path: Path, redis: RedisServer, shop: Upst
         slots = {file.stem.rpartition("_")[2] for file in folder.iterdir()}
         assert slots <= {"0", "1", "2", "3"}
     assert not folder.exists()
+
+
+def test_a_reload_loses_no_count(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """A worker publishes at its end what it has counted since its last tick."""
+    shop.clear()
+    with gateway(tmp_path, redis.url, workers=2, **sections(shop)) as relay:
+        is_over = threading.Event()
+
+        def send() -> int:
+            sent = 0
+            while not is_over.is_set():
+                assert call(relay, path=b"/public/") == 200
+                sent += 1
+            return sent
+
+        with ThreadPoolExecutor(1) as client:
+            sending = client.submit(send)
+            try:
+                reloaded(relay)
+            finally:
+                is_over.set()
+            sent = sending.result()
+        answered = 'latchkey_requests_total{method="GET",route="/public/*",status="2xx"}'
+        asked = f'latchkey_upstream_requests_total{{server="{shop.url}",upstream="shop"}}'
+        eventually(
+            lambda: [relay.metrics().get(name) for name in (answered, asked)] == [sent, sent]
+        )
+
+
+def test_servers_that_are_configured_no_more(tmp_path: Path, redis: RedisServer) -> None:
+    """Their series end with a reload, while a request keeps a worker of before alive."""
+    may_answer = threading.Event()
+
+    def answer(visit: Visit) -> None:
+        for _ in visit.requests():
+            may_answer.wait(HANG)
+            visit.send(OK)
+
+    with Upstream(answer) as shop:
+        upstreams = {"shop": shop.url, "former": f"http://127.0.0.1:{free_port()}"}
+        changes = {**sections(shop), "upstreams": upstreams}
+        with gateway(tmp_path, redis.url, **changes) as relay, Client(relay.port) as client:
+            client.send(request("GET /public/"))
+            shop.wait(lambda: b"GET /public/" in shop.got)
+            eventually(lambda: servers(relay) == {"shop", "former"})
+            del relay.config["upstreams"]["former"]
+            (tmp_path / "config.yaml").write_text(yaml.safe_dump(relay.config))
+            reloaded(relay)
+            eventually(lambda: servers(relay) == {"shop"})
+            assert len(relay.workers()) == 2
+            may_answer.set()
+            assert status(client.head()) == 200
+
+
+def servers(relay: Gateway) -> set[str]:
+    """The upstreams of whose servers the metrics tell."""
+    return set(re.findall(r'server="[^"]*",upstream="(\w+)"', scrape(relay)))
 
 
 def test_requests_by_route(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:

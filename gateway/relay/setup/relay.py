@@ -30,6 +30,7 @@ from gateway.relay.access.forward_auth import VerifyEndpoint
 from gateway.relay.access.jwt_callers import JwtCallers
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.route_table import RouteTable
+from gateway.relay.client.listening import Listening
 from gateway.relay.client.registered import Clients
 from gateway.relay.exchange.body_buffer import BufferRoom
 from gateway.relay.exchange.context import Context
@@ -133,9 +134,7 @@ def build_relay(
         if load.shedding is not None:
             load.measured(seconds)
 
-    relay = Relay(
-        context, clients, pools=pools.pools, live=live, records=records, meter=DelayMeter(late)
-    )
+    listening = Listening(context, clients)
     report = TrafficReport(
         metrics.traffic,
         load=load,
@@ -145,10 +144,18 @@ def build_relay(
         limits=tuple(limits.limits),
         concurrency=limits.concurrency,
         rules=routes.rules.all(),
-        listening=relay.listening,
+        listening=listening,
     )
-    clock.sweeps.append(report.sweep)
-    return relay
+    return Relay(
+        context,
+        clients=clients,
+        pools=pools.pools,
+        live=live,
+        listening=listening,
+        records=records,
+        report=report,
+        meter=DelayMeter(late),
+    )
 
 
 def request_reader(config: Config, instance: str) -> RequestReader:
