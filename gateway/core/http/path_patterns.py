@@ -26,6 +26,9 @@ Rank = tuple[int, ...]
 _SUFFIX = re.compile(r"/\*([A-Za-z0-9_.~!$&'()+,=:@-]*)\Z")
 _TEXT = re.compile(r"(?:/[A-Za-z0-9_.~!$&'()+,=:@-]+)*/?")
 
+# Letters beyond ASCII in an expression.
+_ESCAPED_LETTERS = re.compile(r"(?:%[89A-F][0-9A-F])+")
+
 # By kind: exact, exact with segments to fill in, prefix, and the last resort.
 _EXACT, _FILLED, _PREFIX, _REGEX = range(4)
 
@@ -79,6 +82,8 @@ class PathPattern:
     @property
     def folded(self) -> PathPattern:
         """The same pattern for loose readings, which are folded (see `paths.fold`)."""
+        if self.regex:
+            return replace(self, regex=_ESCAPED_LETTERS.sub(_folded_letters, self.regex))
         text = paths.fold(_spelled(self.segments))
         return replace(
             self,
@@ -151,6 +156,12 @@ def parse(text: str, *, bare: bool = True) -> PathPattern:
     suffix = star[1].encode()
     is_bare = bare and not suffix and bool(segments)
     return PathPattern(segments, is_prefix=True, suffix=suffix, bare=is_bare, names=names)
+
+
+def _folded_letters(letters: re.Match[str]) -> str:
+    """What letters of an expression are in folded paths, as a group."""
+    folded = paths.plain_letters(unquote_to_bytes(letters[0]))
+    return f"({escaped(paths.escaped(folded).decode())})"
 
 
 def _agree(one: bytes | None, other: bytes | None) -> bool:

@@ -46,6 +46,9 @@ _OVERLONG = re.compile(rb"(?:([\xc0\xc1])|(?:\xe0|\xf0\x80)([\x80\x81]))([\x80-\
 
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
+# What stands in a request's path in escapes alone (RFC 3986 §3.3). Not `%`, which begins them.
+_ESCAPED_ALONE = re.compile(rb"[\x00-\x20?#\x7f-\xff]")
+
 # A percent sign that is escaped several times in a row, by clients that escape an escaped path.
 _ESCAPED_AGAIN = re.compile(rb"%(?:25)+(?=[0-9A-Fa-f]{2})")
 
@@ -131,6 +134,11 @@ def strict(path: bytes) -> bytes:
     )
 
 
+def escaped(path: bytes) -> bytes:
+    """Any reading of a path, with the escapes without which no request can name it."""
+    return _ESCAPED_ALONE.sub(lambda found: b"%%%02X" % found[0][0], path)
+
+
 def fold(resolved: bytes) -> bytes:
     """Fold a path: without case and a slash at the end, which backends ignore.
 
@@ -139,7 +147,7 @@ def fold(resolved: bytes) -> bytes:
     Raises `AmbiguousPath`.
     """
     if not resolved.isascii():
-        resolved = _resolved(_letters(resolved))
+        resolved = _resolved(plain_letters(resolved))
     kept: list[bytes] = []
     for segment in resolved.lower().split(b"/"):
         # On Windows a name ends before `::$DATA`, and without spaces and full stops.
@@ -151,6 +159,17 @@ def fold(resolved: bytes) -> bytes:
         elif name := name.rstrip(b" ."):
             kept.append(name)
     return b"".join([b"/" + name for name in kept])
+
+
+def plain_letters(path: bytes) -> bytes:
+    """Replace letters by the ASCII letters that libraries take them for."""
+    text = path.decode("utf-8", "surrogateescape")
+    # One letter at a time: the time to sort a long run of marks grows with the square of its
+    # length.
+    text = "".join([unicodedata.normalize("NFKD", letter) for letter in text])
+    # After the normal form, in which a fraction such as \u00bc has a slash of its own.
+    text = text.translate(_BEST_FIT).casefold()
+    return _ACCENT.sub("", text).encode("utf-8", "surrogateescape")
 
 
 class BackendPaths:
@@ -237,17 +256,6 @@ def _shortest(overlong: re.Match[bytes]) -> bytes:
     return bytes((lead << 6 | overlong[3][0] & 0x3F,))
 
 
-def _letters(path: bytes) -> bytes:
-    """Replace letters by the ASCII letters that libraries take them for."""
-    text = path.decode("utf-8", "surrogateescape")
-    # One letter at a time: the time to sort a long run of marks grows with the square of its
-    # length.
-    text = "".join([unicodedata.normalize("NFKD", letter) for letter in text])
-    # After the normal form, in which a fraction such as \u00bc has a slash of its own.
-    text = text.translate(_BEST_FIT).casefold()
-    return _ACCENT.sub("", text).encode("utf-8", "surrogateescape")
-
-
 def _loose(resolved: bytes) -> tuple[Folded, ...]:
     """The loose readings of a resolved path."""
     whole = fold(resolved)
@@ -265,12 +273,12 @@ def _named(plain: bytes, loose: tuple[Folded, ...]) -> tuple[Folded, ...]:
 
     An escaped slash, a dot or a space is then a segment's text, which fills in a `{name}`.
     """
-    plain = _BEYOND_ASCII.sub(_escaped, plain)
+    plain = _BEYOND_ASCII.sub(_in_escapes, plain)
     whole = b"".join([fold(b"/" + name) or b"/%2e" for name in plain.split(b"/") if name])
     return () if any(whole == known for known, *_ in loose) else ((whole, *_stems(whole)),)
 
 
-def _escaped(letter: re.Match[bytes]) -> bytes:
+def _in_escapes(letter: re.Match[bytes]) -> bytes:
     return b"%%%02x" % letter[0][0]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from gateway.core.http import hosts
+from gateway.core.http import hosts, paths
 from gateway.core.http.path_patterns import PathPattern, Rank
 from gateway.core.http.path_regex import compiled
 from gateway.core.http.paths import Folded
@@ -236,6 +236,7 @@ class _PathTable(Generic[T]):
         self._regexes = sorted(
             (entry for entry in entries.values() if entry.pattern.regex), key=_rank
         )
+        self._folded_regexes = [(entry.pattern.folded.regex, entry) for entry in self._regexes]
         self._exact: dict[bytes, Entry[T]] = {}
         self._patterns: _Tree[T] = _Tree()
         self._folded: _Tree[T] = _Tree()
@@ -280,13 +281,15 @@ class _PathTable(Generic[T]):
         return found if exact is None else [exact, *found]
 
     def _fitting_regexes(self, path: bytes) -> Iterator[Entry[T]]:
+        path = paths.escaped(path)
         return (entry for entry in self._regexes if compiled(entry.pattern.regex).fits(path))
 
     def fitting_folded(self, path: bytes) -> list[Entry[T]]:
         """The patterns that fit a folded path."""
         found = self._folded.fitting(path)
-        for entry in self._regexes:
-            regex = compiled(entry.pattern.regex, ignores_case=True)
+        path = paths.escaped(path)
+        for text, entry in self._folded_regexes:
+            regex = compiled(text, ignores_case=True)
             if regex.fits(path or b"/") or regex.fits(path + b"/"):
                 found.append(entry)
         return found
