@@ -17,7 +17,7 @@ _FIELD_TEXT = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
 
 # A path, or one at a site that is named: no value of a request says where a browser goes.
 _TARGET = re.compile(
-    r"(?:/(?![/\\])|https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?=/|\Z))"
+    r"(?:/(?![/\\])|https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=/|\Z))"
     r"[!#-;=?-\[\]_a-z{|}~]*"
 )
 
@@ -45,7 +45,8 @@ def _answered_field(value: str) -> str:
 
 def _redirect_target(value: str) -> str:
     template = templates.parse(value)
-    if not _TARGET.fullmatch(value) or "${" in "".join(template.literals):
+    found = _TARGET.fullmatch(value)
+    if found is None or int(found["port"] or 80) > 65535 or "${" in "".join(template.literals):
         raise ValueError("is no target: write /path, or https://site.example/path, in plain ASCII")
     for name in template.names:
         if name != "query" and not name.startswith("path."):

@@ -99,7 +99,10 @@ def explain(errors: Iterable[Any], document: Document) -> list[Problem]:
         noun = kind.format_map(_context(error))
         if noun not in may_be:
             may_be.append(noun)
+    around = {where[:size] for where in (*problems, *kinds) for size in range(len(where))}
     for where, may_be in kinds.items():
+        if where in around:
+            continue  # it might be of another kind, too; what is wrong stands inside
         quote = TEXT in may_be and isinstance(_value(where, document), bool | int | float)
         problems[where] = document.problem(
             where,
@@ -129,8 +132,7 @@ def _problem(error: Any, where: Where, document: Document) -> Problem:
     """The problem of an error that is not about the kind of a value."""
     kind, context = error["type"], _context(error)
     if kind == "extra_forbidden":
-        steps = [step for step in error["loc"][:-1] if isinstance(step, str | int)]
-        hint = suggest(where[-1], _known_fields(steps))
+        hint = suggest(where[-1], _known_fields(error["loc"][:-1]))
         return document.problem(where, "is not known here", hint=hint, key=True)
     if kind == "missing":
         return document.problem(where[:-1], f"needs {where[-1]}")
@@ -208,8 +210,8 @@ def _known_fields(where: Iterable[str | int]) -> list[str]:
     """The keys that a section of config.yaml may have."""
     models: list[type[BaseModel]] = [Config]
     for part in where:
-        if isinstance(part, int) or not models:
-            continue
+        if isinstance(part, int) or not models or part in [model.__name__ for model in models]:
+            continue  # a member of a union has the name of its model
         if len(models) > 1:
             models = [model for model in models if part in get_args(_annotation(model, "kind"))]
         else:

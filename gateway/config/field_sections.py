@@ -99,6 +99,26 @@ class FieldChanges(Model):
                     yield name
 
 
+# Referrer Policy (W3C) §3. Browsers ignore other words, so a mistyped one protects nothing.
+_REFERRER_POLICIES = frozenset(
+    {"no-referrer", "no-referrer-when-downgrade", "same-origin", "origin", "strict-origin"}
+    | {"origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url"}
+)
+
+
+def _referrer_policy(value: str | None) -> str | None:
+    known = _REFERRER_POLICIES
+    if value is not None and not known.issuperset(map(str.strip, value.split(","))):
+        raise ValueError("is no referrer policy, such as no-referrer")
+    return value
+
+
+def _ancestors(value: str | None) -> str | None:
+    if value is not None and (";" in value or "," in value):
+        raise ValueError("would begin another directive: write sources with spaces between them")
+    return value
+
+
 class Hsts(Model):
     """Strict-Transport-Security (RFC 6797 §6.1)."""
 
@@ -128,8 +148,10 @@ class SecurityHeaders(Model):
     frame_options: Annotated[Literal["DENY", "SAMEORIGIN", "off"], BeforeValidator(off)] = (
         "SAMEORIGIN"
     )
-    frame_ancestors: _OptionalText = None
-    referrer_policy: _OptionalText = "strict-origin-when-cross-origin"
+    frame_ancestors: Annotated[_OptionalText, AfterValidator(_ancestors)] = None
+    referrer_policy: Annotated[_OptionalText, AfterValidator(_referrer_policy)] = (
+        "strict-origin-when-cross-origin"
+    )
     permissions_policy: _OptionalText = None
 
 

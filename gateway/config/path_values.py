@@ -7,11 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from gateway.core.http import hosts, path_patterns, path_regex, path_shapes, templates
+from gateway.core.http import hosts, path_patterns, path_regex, path_shapes, paths, templates
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 §5.5
+
 _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
+
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 _REWRITTEN_PATH = re.compile(r"/(?:[A-Za-z0-9._~!&'()*+,=:@/-]|\$[0-9])*")
 
@@ -41,12 +45,22 @@ def _path_regex(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("is not an expression for paths: it begins with a slash")
     path_regex.compiled(value)
+    for found in _ESCAPE.finditer(value):
+        # Paths are matched in their strict reading (RFC 3986 §6.2.2).
+        if (written := paths.strict(found[0].encode()).decode()) != found[0]:
+            raise ValueError(f"has {found[0]}, which no path has: write {written}")
     return value
 
 
 def _wanted(value: Any) -> Any:
     """A value of a field or a parameter; YAML reads some as numbers."""
     return str(value) if isinstance(value, int | float) and type(value) is not bool else value
+
+
+def _wanted_in_field(value: Any) -> Any:
+    if isinstance(value, str) and (_CONTROL.search(value) or value != value.strip(" \t")):
+        raise ValueError("is no field's value: no line ends, nor spaces around it")
+    return value
 
 
 def _exact_path(value: str) -> str:
@@ -94,6 +108,8 @@ def _path_of_a_list(value: str) -> str:
 HostPattern = Annotated[str, AfterValidator(hosts.parse)]
 
 Wanted = Annotated[bool | str, BeforeValidator(_wanted)]
+
+WantedInField = Annotated[Wanted, AfterValidator(_wanted_in_field)]
 
 RegexText = Annotated[str, AfterValidator(_path_regex)]
 

@@ -23,6 +23,7 @@ from gateway.config.path_values import (
     RewrittenPath,
     RoutePath,
     Wanted,
+    WantedInField,
 )
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.token_values import CapturedPlace, ClaimAddress, ClaimName, TokenSendingText
@@ -68,8 +69,8 @@ class RouteMatch(Model):
     path: RoutePath = ""
     path_regex: RegexText | None = None
     bare: bool = True
-    host: Annotated[tuple[HostPattern, ...], OneOrMany()] = ()
-    headers: dict[FieldName, Wanted] = {}
+    host: Annotated[tuple[HostPattern, ...], OneOrMany(), Field(min_length=1)] = ()
+    headers: dict[FieldName, WantedInField] = {}
     query: dict[Annotated[str, Field(min_length=1)], Wanted] = {}
     methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
 
@@ -214,7 +215,7 @@ class RouteAction(Model):
             raise ValueError("strip_prefix and captures go with an upstream")
         kinds = (self.upstream, self.respond, self.redirect)
         if sum(kind is not None for kind in kinds) > 1:
-            raise ValueError("has one of upstream, respond and redirect")
+            raise ValueError("can have only one of upstream, respond and redirect")
         if self.upstream is None and (self.add_prefix or self.rewrite is not None):
             raise ValueError("add_prefix and rewrite go with an upstream")
         if self.rewrite is not None and (prefix or self.add_prefix):

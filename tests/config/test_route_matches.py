@@ -39,6 +39,11 @@ def found(folder: Path, *routes: str) -> list[str]:
         ("path: /x, query: {'': a}", "must not be empty"),
         ("path: /x, headers: {X-A: '1', x-a: '2'}", "headers name a field twice"),
         ("path: /x, headers: {X-A: true, X_A: false}", "headers name a field twice"),
+        ('path: /x, headers: {X-A: "1\\n"}', "is no field's value"),
+        ("path: /x, headers: {X-A: ' 1'}", "is no field's value"),
+        ("path: /x, host: []", "must not be empty"),
+        ("path_regex: /caf%c3%A9", "has %c3, which no path has: write %C3"),
+        ("path_regex: '/%7e.*'", "has %7e, which no path has: write ~"),
         ("path_regex: '/x.*', strip_prefix: /x", "strip_prefix goes with path"),
     ],
 )
@@ -93,6 +98,14 @@ def test_a_condition_that_opens_is_a_warning(tmp_path: Path) -> None:
     """Clients write fields and queries themselves."""
     (warning,) = found(tmp_path, "path: '/*'", "path: /x, auth: public, headers: {X-In: true}")
     assert "asks for less than routes[0], and clients choose between the two" in warning
+
+
+@pytest.mark.parametrize("path", ["/x", "/x/", "/{id}", "/x/*.css"])
+def test_a_path_that_is_never_bare(tmp_path: Path, path: str) -> None:
+    """Only a prefix `/x/*` is its own path; elsewhere the setting is a warning."""
+    (warning,) = found(tmp_path, f"path: '{path}', bare: false")
+    assert "routes[0].bare: changes nothing" in warning
+    assert found(tmp_path, "path: '/x/*', bare: false") == []
 
 
 @pytest.mark.parametrize(

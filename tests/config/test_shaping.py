@@ -80,7 +80,7 @@ def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("route", "said"),
     [
-        ({"respond": "x"}, "has one of upstream, respond and redirect"),
+        ({"respond": "x"}, "can have only one of upstream, respond and redirect"),
         ({"upstream": None, "respond": {"body": "x", "file": "y"}}, "has a body, or the file"),
         ({"upstream": None, "respond": {"status": 204, "body": "x"}}, "status 204 has none"),
         ({"upstream": None, "respond": {"status": 101}}, "status"),
@@ -93,6 +93,7 @@ def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
         ({"upstream": None, "redirect": "https://${path.*}/x"}, "is no target"),
         ({"upstream": None, "redirect": "https://id.example${path.*}"}, "is no target"),
         ({"upstream": None, "redirect": "${path.*}"}, "is no target"),
+        ({"upstream": None, "redirect": "https://id.example:65536/"}, "is no target"),
         ({"upstream": None, "redirect": "/${path.id}"}, "path /x/* has no ${path.id}"),
         ({"upstream": None, "redirect": "/${claims.sub}"}, "can hold"),
         ({"upstream": None, "redirect": "/${query}/x"}, "has ${query} at its end"),
@@ -181,8 +182,15 @@ def test_values_of_a_session_need_one(tmp_path: Path) -> None:
         ({"hsts": {"max_age": "-1s"}}, "max_age"),
         ({"frame_options": "ALLOW"}, "frame_options"),
         ({"referrer_policy": "a\r\nb"}, "is no field value"),
-        ({"csp": "x"}, "csp"),
+        ({"csp": "x"}, "csp: is not known here (known are frame_ancestors,"),
+        ({"hsts": {"maxage": 1}}, "hsts.maxage: is not known here (did you mean max_age?)"),
+        ({"referrer_policy": "none"}, "is no referrer policy"),
+        ({"frame_ancestors": "'none'; script-src *"}, "would begin another directive"),
+        ("on", "must be a section of names and values, or 'off'"),
     ],
 )
 def test_policies_that_cannot_be(tmp_path: Path, policy: dict[str, Any], said: str) -> None:
-    assert said in complaint(tmp_path, config(security_headers=policy))
+    """Each is one problem, where it stands: a section may be `off`, and is not told so."""
+    problem = complaint(tmp_path, config(security_headers=policy))
+    assert said in problem
+    assert "\n" not in problem

@@ -64,8 +64,11 @@ def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _idle_settings(config: Config, document: Document) -> Iterator[Problem]:
-    """Settings for an upstream on routes that the gateway itself answers."""
+    """Settings for other paths, or for an upstream on routes that the gateway itself answers."""
     for at, route in enumerate(config.routes):
+        if "bare" in route.model_fields_set and not route.path.endswith("/*"):
+            message = "changes nothing: the path is no prefix, as in /next/*"
+            yield document.problem(("routes", at, "bare"), message)
         if route.respond is not None or route.redirect is not None:
             for setting in sorted(_OF_UPSTREAMS & route.model_fields_set):
                 message = "changes nothing: the gateway itself answers here"
