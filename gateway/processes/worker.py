@@ -139,6 +139,7 @@ async def _serve(assignment: Assignment) -> None:
             access_log=None,
         )
         await admin_runner.setup()
+        await relay.look_at_servers()
         await _listen(assignment, relay, admin_runner)
         watching = asyncio.create_task(_watch(link, metrics, sessions, audit_log, sinks))
         await link.draining.wait()

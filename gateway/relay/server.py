@@ -27,6 +27,10 @@ _log = logging.getLogger("gateway.relay")
 
 _STDERR = 2
 
+# For how long a relay looks at its servers before the first request, in seconds: those that work
+# have answered by then, and one that hangs delays no start for longer.
+_FIRST_LOOK_SECONDS = 1.0
+
 # How often a draining relay checks whether its clients have gone, in seconds.
 _DRAIN_STEP_SECONDS = 0.05
 
@@ -85,6 +89,12 @@ class Relay:
         self._report = report
         self._meter = meter
         self._clock = context.clock
+
+    async def look_at_servers(self) -> None:
+        """Find out which servers work, before the first request."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+                await asyncio.gather(*(pool.known.begin() for pool in self._pools))
 
     async def start(
         self,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Start
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import eventually, free_port
 from tests.support.raw import Client, Upstream, Visit
@@ -224,6 +225,20 @@ def test_no_healthy_server(site: Site) -> None:
     assert b"upstream alone" in answer
     site.one.health = b"200 OK"
     eventually(lambda: site.ask("/alone/")[0] == 200)
+
+
+def test_a_new_worker_knows_who_is_well(site: Site, start: Start) -> None:
+    """It asks before its first request, and the first check decides: as after a reload."""
+    site.one.health = b"500 Internal Server Error"
+    new = start(
+        upstreams={
+            "shop": {"servers": [site.one.url, site.other.url], "health": {"path": "/healthz"}}
+        },
+        routes=[{"path": "/*", "upstream": "shop", "auth": "public"}],
+        login={"kind": "backend", "path": "/login", "upstream": "shop"},
+    )
+    of_new = Site(new, site.one, site.other, site.on_socket)
+    assert of_new.served("/", 8) == {site.other.port: 8}
 
 
 def test_a_server_on_a_unix_socket_is_asked(site: Site) -> None:

@@ -1,13 +1,15 @@
 """Active health checks: servers are asked from time to time whether they can serve.
 
-A server that has not been asked yet counts as healthy. Each worker asks for itself: a server gets
-as many checks in an interval as there are workers of all gateways.
+The first check of a server decides by itself: a new worker sends nothing to a server that the one
+before found unhealthy. One that has not answered yet counts as healthy. Each worker asks for
+itself: a server gets as many checks in an interval as there are workers of all gateways.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -25,10 +27,18 @@ if TYPE_CHECKING:
 # shorter.
 _JITTER = 0.2
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r\n]")
+# The status line of the final answer, behind interim ones (RFC 9110 §15.2).
+_STATUS_LINE = re.compile(
+    rb"(?:HTTP/1\.1 1[0-9]{2}[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n)*+"
+    rb"HTTP/1\.[01] ([2-9][0-9]{2})[ \r\n]"
+)
 
-# A status line is shorter.
-_MAX_BYTES = 1024
+# A server that has not been well so far may be starting: it is asked again after so many seconds,
+# then after twice as many, and so on up to the interval.
+_FIRST_PAUSE = 1.0
+
+# A status line, with interim answers before it, is shorter.
+_MAX_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -37,6 +47,8 @@ class _State:
 
     due: float  # the next check (monotonic seconds)
     in_a_row: int = 0  # checks against the present verdict
+    is_known: bool = False  # a check has ended
+    pause: float = _FIRST_PAUSE  # the longest one before the next check (seconds)
     task: asyncio.Task[None] | None = None  # the check that is under way
 
 
@@ -58,13 +70,18 @@ class HealthChecks:
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
 
+    async def begin(self, servers: Sequence[Server]) -> None:
+        """Ask all servers, and wait for the answers."""
+        self.sweep(servers, time.monotonic())
+        await asyncio.wait([state.task for state in self._states.values() if state.task])
+
     def sweep(self, servers: Sequence[Server], now: float) -> None:
         """Ask the servers whose time it is, beside the caller (`now`: monotonic seconds)."""
         if self._states.keys() != set(servers):
             self._follow(servers, now)
         for server, state in self._states.items():
             if now >= state.due and state.task is None:
-                state.due = now + self._check.interval * (1 - _JITTER * self._random.random())
+                state.due = now + self._pause(state)
                 state.task = asyncio.get_running_loop().create_task(self._ask(server, state))
 
     def close(self) -> None:
@@ -82,9 +99,13 @@ class HealthChecks:
                 gone.task.cancel()
         for server in servers:
             if server not in self._states:
-                # The first checks are spread over a part of the interval.
-                spread = _JITTER * self._check.interval * self._random.random()
-                self._states[server] = _State(now + spread)
+                self._states[server] = _State(now)
+
+    def _pause(self, state: _State) -> float:
+        """How long it is until the next check of a server (seconds)."""
+        seconds = min(state.pause, self._check.interval)
+        state.pause *= 2
+        return seconds * (1 - _JITTER * self._random.random())
 
     async def _ask(self, server: Server, state: _State) -> None:
         why = ""
@@ -107,12 +128,15 @@ class HealthChecks:
         why: what is wrong with the server; nothing if it is healthy
         """
         load = server.load
+        is_first, state.is_known = not state.is_known, True
+        if not why:
+            state.pause = math.inf
         if bool(why) == load.is_unhealthy:
             state.in_a_row = 0
             return
         state.in_a_row += 1
         limit = self._check.unhealthy_after if why else self._check.healthy_after
-        if state.in_a_row < limit:
+        if state.in_a_row < limit and not is_first:
             return
         state.in_a_row = 0
         load.is_unhealthy = bool(why)

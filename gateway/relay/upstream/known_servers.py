@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,12 @@ class KnownServers:
         self._decide_choice()
 
     # Beside requests.
+
+    async def begin(self) -> None:
+        """Look up names, and ask for health, before the first request. Waits for the answers."""
+        await asyncio.gather(*(name.begin() for name in self.names))
+        if self.health is not None:
+            await self.health.begin(self.all)
 
     def sweep(self, now: float) -> None:
         """Look up names, ask for health, and let old errors fade (`now`: monotonic seconds)."""

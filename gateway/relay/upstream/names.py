@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
@@ -66,6 +67,12 @@ class NamedServers:
         self._task: asyncio.Task[None] | None = None
         self._random = Random()  # noqa: S311 (no secret)
         self._log = logging.getLogger(f"gateway.upstreams.{upstream}")
+
+    async def begin(self) -> None:
+        """Look the name up, and wait for the answer."""
+        self.sweep(time.monotonic())
+        assert self._task is not None
+        await asyncio.wait([self._task])
 
     def sweep(self, now: float) -> None:
         """Look the name up if it is time, beside the caller (`now`: monotonic seconds)."""
