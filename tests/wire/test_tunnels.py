@@ -106,6 +106,15 @@ def test_a_route_upgrades_to_the_protocols_that_it_names(
             assert client.exactly(len(data)) == data
 
 
+def test_the_log_says_how_long_a_101_took(tunnels: Gateway, shop: Upstream) -> None:
+    shop.clear(echo(b"websocket"))
+    with Client(tunnels.port) as client:
+        client.send(upgrade("/ws/logged", "websocket"))
+        assert status(client.head()) == 101
+    [record] = tunnels.records(path="/ws/logged", status=101)
+    assert 0 < record["upstream_us"] < record["duration_us"]
+
+
 @pytest.mark.parametrize(
     ("path", "protocol"),
     [

@@ -41,9 +41,10 @@ def test_a_client_that_goes_away_in_the_answer_cancels_it(relay: Gateway, shop: 
 
     shop.clear(endless)
     with Client(relay.port) as client:
-        client.send(GET)
+        client.send(GET.replace(b"/public/", b"/public/left"))
         client.head()
     shop.wait(lambda: shop.visits[0].ended)
+    assert relay.records(path="/public/left", status=200, reason="client_gone")  # its status left
 
 
 _WITH_BODY = b"Content-Length: 5\r\n\r\nhello"

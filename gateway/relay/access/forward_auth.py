@@ -140,7 +140,9 @@ class VerifyEndpoint:
             if name not in fields:  # in this spelling
                 fields = {given: fields[given] for given in fields if given.lower() != name.lower()}
             fields[name] = value
-        return Answered(_OK, fields)
+        answered = Answered(_OK, fields)
+        answered.route = route.label
+        return answered
 
 
 class _Parts(NamedTuple):

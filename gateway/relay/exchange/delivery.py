@@ -282,6 +282,7 @@ class Delivery:
         if not exchange.becomes_stream():
             return
         self._response = shown = response
+        self.upstream_duration = time.monotonic() - self._sent
         if self._forward.route.reshapes:
             shown = self._reshape(response, with_body=False)
         exchange.begin_answer(response.status, close=True)

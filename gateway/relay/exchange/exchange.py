@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.relay.exchange.context import Context
     from gateway.relay.upstream.server import Server
 
-# The status in the log of a client that went away before its answer; the number is nginx's.
+# The status in the log of a client that went away before its answer began; the number is nginx's.
 _CLIENT_GONE = 499
 
 # The reason in the log of a tunnel that was cut by a stop or a reload.
@@ -68,7 +68,7 @@ class Exchange:
     logs_out = False  # its session ends with it
     has_interim = False  # the upstream has answered with a 1xx
     has_sought_token = False  # for one that the upstream refused
-    stopped_at = b""  # the label of the route where it was refused or answered
+    stopped_at = b""  # the label of the route where the decision ended it
     unreached_server: Server | None = None
 
     def __init__(self, client: ClientSide, head: RequestHead, context: Context) -> None:
@@ -206,6 +206,7 @@ class Exchange:
     def answer(self, answered: Answered) -> None:
         """Answer without the upstream."""
         if self.state is not ENDED:
+            self.stopped_at = answered.route
             own_answer.answer(self, answered)
             self.end(reusable=False)
 
@@ -254,7 +255,9 @@ class Exchange:
             return
         self.close = True
         if self.tunnel is None:
-            self.status, self.reason = _CLIENT_GONE, "client_gone"
+            self.reason = "client_gone"
+            if self.delivery is None or not self.delivery.has_begun:
+                self.status = _CLIENT_GONE
         if self.suspended is not None:
             self.suspended.cancel()
         self.end(reusable=False)

@@ -44,7 +44,7 @@ def record_of(exchange: Ended) -> AccessRecord:
         time.time(),
         peer.client(head).address.encode() if peer.trusted else peer.name,
         meant.method,
-        exchange.stopped_at if forward is None else forward.route.label,
+        exchange.stopped_at or (b"" if forward is None else forward.route.label),
         meant.path,
         exchange.status,
         0 if upload is None else upload.size,
