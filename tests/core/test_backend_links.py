@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.http.backend_links import BackendLinks
+from gateway.core.http.backend_links import Asked, BackendLinks
 
 HOST = b"shop.example:8080"
+ASKED = Asked((HOST,), b"/")
 NAMES = [b"10.0.0.1:9000", b"up.internal:80"]
 CUT = BackendLinks.of(b"/shop", b"", NAMES)  # strip_prefix: /shop
 BASE = BackendLinks.of(b"", b"/base", NAMES)  # http://h/base
@@ -54,8 +55,33 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
     """Relative, absolute and of the same host; no path becomes another host's."""
     for name in (b"Location", b"content-location"):
         lines = [b"%b: %b\r\n" % (name, url)]
-        found = links.put_right(lines, host=HOST, path=links.upstream + b"/a/b")
+        found = links.put_right(lines, Asked((HOST,), links.upstream + b"/a/b"))
         assert found == [b"%b: %b\r\n" % (name, expected)]
+
+
+@pytest.mark.parametrize(
+    ("links", "line", "expected"),
+    [
+        (CUT, b"Location: https://pub.example/x", b"Location: https://pub.example/shop/x"),
+        (BASE, b"Location: //pub.example/base/x", b"Location: //pub.example/x"),
+        (
+            CUT,
+            b"Location: http://shop.example:8080/x",
+            b"Location: http://shop.example:8080/shop/x",
+        ),
+        (CUT, b"Location: /outer/shop/x", b"Location: /outer/shop/x"),
+        (CUT, b"Refresh: 0;url=https://pub.example/outer/shop", b""),
+        (CUT, b"Location: /outer/x", b"Location: /shop/outer/x"),
+        (CUT, b"Set-Cookie: a=1; Path=/outer/shop", b""),
+        (CUT, b"Set-Cookie: a=1; Path=/shop", b""),
+        (BOTH, b"Location: /outer/shop/x", b""),
+        (BOTH, b"Location: /base/x", b"Location: /shop/x"),
+    ],
+)
+def test_what_a_proxy_in_front_has_told(links: BackendLinks, line: bytes, expected: bytes) -> None:
+    """The site's other name, and a prefix before the route's own: backends read both."""
+    asked = Asked((HOST, b"pub.example"), b"/", prefix=b"/outer/shop")
+    assert links.put_right([line + b"\r\n"], asked) == [(expected or line) + b"\r\n"]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +107,10 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
 def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -> None:
     """One that covers all of the upstream covers all of the route."""
     lines = [b"Set-Cookie: " + cookie + b"\r\n"]
-    [found] = links.put_right(lines, host=HOST, path=b"/")
+    [found] = links.put_right(lines, ASKED)
     assert found == b"Set-Cookie: " + expected + b"\r\n"
     off = replace(links, moves_cookies=False)
-    assert off.put_right(lines, host=HOST, path=b"/") == lines
+    assert off.put_right(lines, ASKED) == lines
 
 
 @pytest.mark.parametrize(
@@ -96,7 +122,7 @@ def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -
     ],
 )
 def test_a_refresh(value: bytes, expected: bytes) -> None:
-    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], host=HOST, path=b"/")
+    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], ASKED)
     assert found == b"Refresh: %b\r\n" % expected
 
 
@@ -108,7 +134,7 @@ def test_links_that_stay() -> None:
         b"Refresh: 0;url=/base/x\r\n",
         b"Content-Location: /base\r\n",
     ]
-    assert off.put_right([*lines, b"Set-Cookie: a=1; Path=/base\r\n"], host=HOST, path=b"/") == [
+    assert off.put_right([*lines, b"Set-Cookie: a=1; Path=/base\r\n"], ASKED) == [
         *lines,
         b"Set-Cookie: a=1; Path=/shop\r\n",
     ]

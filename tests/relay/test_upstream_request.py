@@ -42,6 +42,8 @@ def sent(
     route = Route("/*", Access(Auth.OPTIONAL), Action(host=b"up.internal", **action))
     written = upstream_request.request_head(head, route, session, peer, OWN_ID)
     assert written.endswith(HEAD_END)
+    # A request that was refused with 401 is sent again, with another token.
+    assert upstream_request.request_head(head, route, session, peer, OWN_ID) == written
     return written.removesuffix(HEAD_END).split(b"\r\n")
 
 
@@ -101,6 +103,15 @@ def test_the_client_is_told_upstream() -> None:
     assert b"X-Forwarded-For: 192.0.2.1" in sent(chain)
     assert b"X-Forwarded-For: 203.0.113.7, 192.0.2.1" in sent(chain, trusted=True)
     assert b"X-Real-IP: 203.0.113.7" in sent(chain, trusted=True)
+
+
+def test_a_prefix_is_told_once() -> None:
+    """Behind one that a trusted peer has cut off, whatever else that peer tells."""
+    told = (b"X-Forwarded-Prefix: /outer", b"X-Forwarded-Proto: https")
+    for lines in (told, told[:1]):
+        sent_lines = sent(*lines, trusted=True, strip_prefix=b"/shop")
+        prefixes = [line for line in sent_lines if line.startswith(b"X-Forwarded-Prefix")]
+        assert prefixes == [b"X-Forwarded-Prefix: /outer/shop"]
 
 
 def test_a_request_has_one_id() -> None:

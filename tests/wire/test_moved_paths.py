@@ -220,6 +220,26 @@ def test_the_way_back(site: Gateway, server: Upstream, path: str, line: str, exp
     assert expected.encode() in field_lines(get(site, path))
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://pub.example/x", "https://pub.example/cut/x"),
+        ("/outer/cut/x", "/outer/cut/x"),
+        ("https://pub.example/outer/cut/x", "https://pub.example/outer/cut/x"),
+        ("/x", "/cut/x"),
+    ],
+)
+def test_links_of_a_backend_that_reads_what_a_proxy_in_front_told(
+    site: Gateway, server: Upstream, url: str, expected: str
+) -> None:
+    """Its X-Forwarded-Host is the client's host, and its prefix stands before the route's."""
+    server.clear(
+        always(f"HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Length: 0\r\n\r\n".encode())
+    )
+    told = ("X-Forwarded-Host: pub.example", "X-Forwarded-Prefix: /outer")
+    assert f"Location: {expected}".encode() in field_lines(get(site, "/cut/x", *told))
+
+
 def test_a_host_that_is_set(site: Gateway, server: Upstream) -> None:
     get(site, "/host/x")
     assert b"\r\nHost: shop.internal:81\r\n" in server.got

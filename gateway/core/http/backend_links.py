@@ -25,6 +25,20 @@ _WHOLE_SITE = b"__host-"
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the upstream knows of the request that it answers.
+
+    hosts: by which it may call the client's site: that of the request, and what a proxy told
+    path: as it got it
+    prefix: that it was told in X-Forwarded-Prefix
+    """
+
+    hosts: tuple[bytes, ...]
+    path: bytes
+    prefix: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendLinks:
     """How one route's URLs differ between its clients and its upstream.
 
@@ -48,75 +62,73 @@ class BackendLinks:
         """The links of a route; default ports of `authorities` do not count."""
         return cls(client, upstream, frozenset(map(_without_port, authorities)), **moves)
 
-    def put_right(self, lines: Iterable[bytes], *, host: bytes, path: bytes) -> list[bytes]:
-        """The field lines of an answer, as they are right for the client.
-
-        host: that the client asked
-        path: as the upstream got it
-        """
+    def put_right(self, lines: Iterable[bytes], asked: Asked) -> list[bytes]:
+        """The field lines of an answer, as they are right for the client."""
         kept = []
         for line in lines:
             name, _, rest = line.partition(b":")
             lower, value = name.lower(), rest.strip(b" \t\r\n")
             changed = value
             if lower == b"set-cookie":
-                changed = self.cookie(value) if self.moves_cookies else value
+                changed = self._cookie(value, asked) if self.moves_cookies else value
             elif not self.moves_urls:
                 pass
             elif lower in (b"location", b"content-location"):
-                changed = self.url(value, host, path)
+                changed = self._url(value, asked)
             elif lower == b"refresh":
-                changed = self._refresh(value, host, path)
+                changed = self._refresh(value, asked)
             kept.append(line if changed == value else b"%b: %b\r\n" % (name, changed))
         return kept
 
-    def url(self, url: bytes, host: bytes, path: bytes) -> bytes:
+    def _url(self, url: bytes, asked: Asked) -> bytes:
         """A URL of the upstream, as a reference for the client."""
         absolute = _ABSOLUTE.fullmatch(url)
         if absolute is not None:
             start, authority, rest = absolute.groups()
             plain = _without_port(authority)
-            if plain == _without_port(host):
-                return start + authority + self._moved(rest or b"/")
+            if plain in map(_without_port, asked.hosts):
+                return start + authority + self._moved(rest or b"/", asked)
             if plain not in self.authorities:
                 return url
-            return b"/" + self._moved(rest or b"/").lstrip(_SLASHES)
+            return b"/" + self._moved(rest or b"/", asked).lstrip(_SLASHES)
         if not url or url[:1] in (b"?", b"#") or _SCHEME.match(url):
             return url
-        return self._moved(url if url.startswith(b"/") else urljoin(path, url))
+        return self._moved(url if url.startswith(b"/") else urljoin(asked.path, url), asked)
 
-    def _refresh(self, value: bytes, host: bytes, path: bytes) -> bytes:
+    def _refresh(self, value: bytes, asked: Asked) -> bytes:
         found = _REFRESH.fullmatch(value)
         if found is None:
             return value
         url = found[3].rstrip(found[2]) if found[2] else found[3]
-        return found[1] + found[2] + self.url(url, host, path) + found[2]
+        return found[1] + found[2] + self._url(url, asked) + found[2]
 
-    def _moved(self, target: bytes) -> bytes:
+    def _moved(self, target: bytes, asked: Asked) -> bytes:
         """A path, with what is behind it."""
         end = min((at for mark in (b"?", b"#") if (at := target.find(mark)) >= 0), default=None)
         path = target[:end]
         rest = b"" if end is None else target[end:]
         if _is_below(path, self.upstream):
-            if not self.upstream and self.client and _is_below(path, self.client):
-                return target  # the upstream knows its X-Forwarded-Prefix
+            if not self.upstream and self._knows_prefix(path, asked):
+                return target
             path = path[len(self.upstream) :]
             path = self.client + (b"/" + path.lstrip(_SLASHES) if path or not self.client else b"")
         return path + rest
 
-    def cookie(self, value: bytes) -> bytes:
+    def _cookie(self, value: bytes, asked: Asked) -> bytes:
         """A Set-Cookie value with the client's path in place of the upstream's."""
         if value[: len(_WHOLE_SITE)].lower() == _WHOLE_SITE:
             return value
-        return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2]), value)
+        return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2], asked), value)
 
-    def _cookie_path(self, path: bytes) -> bytes:
-        if _is_below(self.upstream, path.rstrip(b"/")) and not self._knows_prefix(path):
+    def _cookie_path(self, path: bytes, asked: Asked) -> bytes:
+        if _is_below(self.upstream, path.rstrip(b"/")) and not self._knows_prefix(path, asked):
             return self.client or b"/"  # it covers all that the route reaches
-        return self._moved(path)
+        return self._moved(path, asked)
 
-    def _knows_prefix(self, path: bytes) -> bool:
-        return bool(self.client) and _is_below(path, self.client)
+    def _knows_prefix(self, path: bytes, asked: Asked) -> bool:
+        """Whether the upstream has put its X-Forwarded-Prefix before a path."""
+        known = (self.client, asked.prefix)
+        return any(_is_below(path, prefix) for prefix in known if prefix)
 
 
 def _is_below(path: bytes, prefix: bytes) -> bool:

@@ -75,7 +75,7 @@ def request_head(
     if head.max_forwards is not None:
         parts.append(b"Max-Forwards: %d\r\n" % (head.max_forwards - 1))
     if peer.trusted and head.forwarding:
-        parts.append(_forwarding_lines(head, peer))
+        parts.append(_forwarding_lines(head, action, peer))
         parts.append(b"" if action.drops_via else peer.via)
         request_id = request_ids.given_id(head) or own_id
     else:
@@ -98,9 +98,12 @@ def _with_prefix(head: RequestHead, action: Action, peer: Peer) -> list[bytes]:
     """The lines, and the prefix that clients know and the upstream does not."""
     if not action.strip_prefix:
         return head.passed
-    outer = _outer_prefix(head) if peer.trusted else b""
-    head.forwarding = tuple(pair for pair in head.forwarding if pair[0] != _PREFIX)
-    return [*head.passed, b"X-Forwarded-Prefix: %b%b\r\n" % (outer, action.strip_prefix)]
+    return [*head.passed, b"X-Forwarded-Prefix: %b\r\n" % told_prefix(head, action, peer)]
+
+
+def told_prefix(head: RequestHead, action: Action, peer: Peer) -> bytes:
+    """What the upstream is told in X-Forwarded-Prefix; empty if nothing."""
+    return (_outer_prefix(head) if peer.trusted else b"") + action.strip_prefix
 
 
 def _outer_prefix(head: RequestHead) -> bytes:
@@ -143,7 +146,7 @@ def _for_whole_reply(lines: list[bytes]) -> list[bytes]:
     return [line for line in lines if line.partition(b":")[0].lower() not in _OF_PARTS]
 
 
-def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
+def _forwarding_lines(head: RequestHead, action: Action, peer: Peer) -> bytes:
     """A trusted proxy's forwarding fields, with the proxy appended (RFC 7239).
 
     A proxy on a unix socket has no address and is not appended to X-Forwarded-For: backends that
@@ -169,7 +172,8 @@ def _forwarding_lines(head: RequestHead, peer: Peer) -> bytes:
     if forwarded:
         node = b'"[%b]"' % peer.name if b":" in peer.name else peer.name
         lines.append(b"Forwarded: " + b", ".join([*forwarded, b"for=" + node]))
-    if fields.pop(_PREFIX, None) and (prefix := _outer_prefix(head)):
+    prefix = _outer_prefix(head) if fields.pop(_PREFIX, None) else b""
+    if prefix and not action.strip_prefix:
         lines.append(b"X-Forwarded-Prefix: " + prefix)
     for name in (b"x-real-ip", b"x-request-id", b"x-forwarded-proto", b"x-forwarded-host"):
         fields.pop(name, None)

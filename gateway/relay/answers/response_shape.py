@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.http import shared_caches
+from gateway.core.http.backend_links import Asked
+from gateway.relay.access import upstream_request
 
 if TYPE_CHECKING:
     from gateway.relay.access.decision import Forward
@@ -19,11 +21,12 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
     route = forward.route
     action = route.action
     if action.links is not None:
-        response.passed = action.links.put_right(
-            response.passed,
-            host=request.host or b"",
+        asked = Asked(
+            hosts=tuple(host for host in (request.host, peer.client(request).host) if host),
             path=action.prefix + action.upstream_path(request.path),
+            prefix=upstream_request.told_prefix(request, action, peer),
         )
+        response.passed = action.links.put_right(response.passed, asked)
     if action.answer_fields is not None:
         response.passed = action.answer_fields.applied(
             response.passed, forward.resolved, lambda: route.path_values(request)
