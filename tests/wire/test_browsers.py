@@ -2,6 +2,7 @@
 logs in.
 """
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.raw import Client, Upstream, always, ask, fields_by_name, sta
 from tests.wire.vectors import cases
 
 APP = "https://app.example"
+HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +204,19 @@ def test_preflights_are_answered_by_the_gateway(browsers: Gateway, shop: Upstrea
     assert shop.got == b""
 
 
+@pytest.mark.parametrize(("path", "code"), [("/nowhere", 404), ("/x/..//api/x", 400)])
+@pytest.mark.parametrize("lines", [(), (HTML, "Sec-Fetch-Mode: navigate")])
+def test_a_refusal_without_a_route_is_read_as_the_top_level_says(
+    browsers: Gateway, path: str, code: int, lines: tuple[str, ...]
+) -> None:
+    """As the gateway's own paths are; a cache tells origins apart."""
+    for origin, allowed in (("https://other.example", True), (APP, False)):
+        answer = ask(browsers.port, request("GET", path, f"Origin: {origin}", *lines))
+        line = f"\r\nAccess-Control-Allow-Origin: {origin}\r\n".encode()
+        assert (status(answer), line in answer) == (code, allowed)
+        assert re.search(rb"\r\nVary: [^\r]*Origin\r\n", answer)
+
+
 def test_another_origin_may_read_even_a_refusal(
     browsers: Gateway, shop: Upstream, key: str
 ) -> None:
@@ -226,6 +241,8 @@ def test_another_origin_may_read_even_a_refusal(
     answer = ask(browsers.port, request("POST", "/shared/admin/x", origin, cookie(key)))
     assert (status(answer), b"cross_site" in answer) == (403, True)
     assert allowed in answer
+    answer = ask(browsers.port, request("PUT", "/shared/x", origin, cookie(key)))
+    assert (status(answer), allowed in answer) == (405, True)
     answer = ask(browsers.port, request("GET", "/gone/x", "Origin: https://any.example"))
     assert status(answer) == 502
     assert b"\r\nAccess-Control-Allow-Origin: *\r\n" in answer
@@ -250,7 +267,6 @@ def test_the_upstreams_own_policy_gives_way(browsers: Gateway, shop: Upstream, k
 
 
 NAVIGATES = "Sec-Fetch-Mode: navigate"
-HTML = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from gateway.relay.access import browsers
 from gateway.relay.outcomes import Answered, Refused
 
 if TYPE_CHECKING:
+    from gateway.core.http.routing import Methods
     from gateway.relay.access.peer import Peer
     from gateway.relay.access.route import Route
     from gateway.relay.access.route_table import RouteTable
@@ -35,5 +36,15 @@ def matched_route(table: RouteTable, head: RequestHead, peer: Peer) -> Route:
     else:
         route = found.pick(head.method)
     if route is None:
-        raise Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+        raise _not_served(head, found)
     return route
+
+
+def _not_served(head: RequestHead, found: Methods[Route]) -> Refused:
+    """The refusal of a method. Pages that may read other answers of the path may read it, too."""
+    refused = Refused(refusals.METHOD, {"Allow": ", ".join(found.allowed)})
+    route = next(iter(found.all()))
+    refused.route = route.label
+    if route.access.cors is not None:
+        refused.fields |= browsers.cors_fields(head, route.access.cors)
+    return refused

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.http.cors import Policy
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.refusals import Refusal
 from gateway.core.http.security_fields import SecurityFields
@@ -53,6 +54,7 @@ class Context:
     refused: Callable[[Refusal], None]  # is called with each refusal
     pages: RefusalPages  # what a person reads instead of JSON
     security: SecurityFields | None = None  # of answers that no route gives
+    cors: Policy | None = None  # of refusals where no route was found
     sends_via: bool = True
     draining: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("gateway.relay"))

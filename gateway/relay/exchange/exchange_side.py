@@ -25,6 +25,7 @@ class ExchangeSide(Protocol):
     head: RequestHead
     context: Context
     forward: Forward | None  # the decision: the route and the session
+    stopped_at: bytes  # the label of the route where the decision ended it; else b""
     own_id: bytes
     request_id: bytes
     close: bool  # the client's connection ends with this exchange

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.core.http.cors import Policy
 from gateway.core.http.refusals import Refusal
 from gateway.relay.answers import own_answers, response_shape
 from gateway.relay.exchange.exchange_side import ExchangeSide
@@ -33,7 +34,7 @@ def refuse(exchange: ExchangeSide, refusal: Refusal, fields: Mapping[str, str]) 
         exchange.head,
         request_id=exchange.request_id,
         close=exchange.close,
-        policy=None if exchange.forward is None else exchange.forward.route.access.cors,
+        policy=_policy(exchange),
         fields=fields,
         change=_change(exchange),
         pages=exchange.context.pages,
@@ -48,6 +49,13 @@ def _write(exchange: ExchangeSide, written: bytes) -> None:
     if lines:
         written = written.replace(b"\r\n", b"\r\n" + lines, 1)
     exchange.client.write(written)
+
+
+def _policy(exchange: ExchangeSide) -> Policy | None:
+    """Who else may read a refusal. None where the decision has said it, by the route's policy."""
+    if exchange.forward is not None:
+        return exchange.forward.route.access.cors
+    return None if exchange.stopped_at else exchange.context.cors
 
 
 def _change(exchange: ExchangeSide) -> own_answers.Change | None:

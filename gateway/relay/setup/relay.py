@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
+from gateway.config.exposed_fields import exposed_fields
 from gateway.config.login_places import (
     has_pending,
     key_places,
@@ -16,6 +17,7 @@ from gateway.config.login_places import (
 from gateway.config.realms import CALLERS, realms
 from gateway.config.route_rules import table_rule
 from gateway.config.token_places import key_schemes, token_fields
+from gateway.core.http.cors import Policy
 from gateway.core.http.forwarding import Trusted
 from gateway.core.http.shares import Shares
 from gateway.core.http.shedding import Shedding
@@ -124,6 +126,7 @@ def build_relay(
         refused=metrics.refused,
         pages=RefusalPages(config.pages.templates),
         security=security_fields(config.security_headers),
+        cors=Policy.of(config.cors, exposed_fields(config)),
         sends_via=via_is_sent(config),
     )
     clock.sweeps.append(routes.watches.sweep)
