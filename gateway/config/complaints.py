@@ -70,7 +70,7 @@ PATTERNS = {
     r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$": "is one word, as in the name of a field",
     r"^[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)$": "is a media type, such as text/css or text/*",
     r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$": "is one word, as in the name of a field",
-    r"^/[!-~]*$": "is a path of printable ASCII without spaces",
+    r'^/[!"$-~]*$': "is a path of printable ASCII without spaces and #",
     r"^[!-~]+$": "consists of printable ASCII without spaces",
     r"^[!#-\[\]-~]+$": 'consists of printable ASCII without spaces, " and \\',
 }

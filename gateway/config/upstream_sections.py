@@ -67,7 +67,7 @@ class Health(Shorthand):
 
     _short_for = "path"
 
-    path: Annotated[str, Field(pattern=r"^/[!-~]*$")]
+    path: Annotated[str, Field(pattern=r'^/[!"$-~]*$')]
     host: Annotated[str, Field(pattern=r"^[!-~]+$")] | None = None
     interval: Annotated[Duration, Field(ge=_MIN_INTERVAL_SECONDS)] = 10.0
     timeout: _SECONDS = 5.0

@@ -109,6 +109,7 @@ def test_the_files_of_tls_are_checked(tmp_path: Path) -> None:
         ({"balance": {"sticky": "cookie", "name": "a b"}}, "balance.name: is one word"),
         ({"health": {"interval": "1s"}}, "upstreams.api.health: needs path"),
         ({"health": {"path": "/x", "status": 99}}, "health.status"),
+        ({"health": "/x#part"}, "without spaces and #"),
         ({"eject": {"statuses": [200]}}, "is not a status of failure"),
         ({"eject": {"max_percent": "200%"}}, "is not a share"),
         ({"breaker": {"of": 0}}, "must be at least 2"),

@@ -61,6 +61,16 @@ def test_a_trial_whose_client_goes(breaker: CircuitBreaker) -> None:
     assert breaker.allows(110.0)
 
 
+def test_requests_from_before_it_opened_say_nothing(breaker: CircuitBreaker) -> None:
+    """The answer to a long request does not close it, and a failure keeps it open no longer."""
+    breaker.failed("fails late")
+    ask(breaker, 100.0, "----")
+    breaker.ended("answered late", 101.0)
+    breaker.ended("fails late", 104.0)
+    assert ask(breaker, 104.9, "+") == "."
+    assert ask(breaker, 105.0, "++") == "++"
+
+
 def test_clients_that_go_hide_no_failure(breaker: CircuitBreaker) -> None:
     """Requests without an answer are none of the last ones."""
     for _ in range(2):

@@ -583,7 +583,7 @@ async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
         connections = [await request.connection() for request in requests]
         breaker.failed("before")
         breaker.ended("before", 0.0)
-        assert breaker.open_until
+        assert breaker.allows(time.monotonic())
         for request, connection in zip(requests, connections, strict=True):
             built.release(connection, request, reusable=False)
             assert bool(breaker.open_until) is not request.is_answered
@@ -600,6 +600,22 @@ async def test_a_probe_that_fails_is_one_more_ejection(port: int) -> None:
                 assert request.server is works
             assert away.load.ejections == times
             away.load.ejected_until = time.monotonic()
+
+
+async def test_a_probe_whose_client_goes_is_no_ejection(port: int) -> None:
+    """It says nothing of the server, and the next request probes."""
+    async with pool(port, port) as shop:
+        away, works = shop.servers
+        works.load.busy = 9
+        away.failed("", "it closes")
+        away.load.ejected_until = time.monotonic()
+        for _ in range(3):
+            request = acquired(shop, is_answered=False)
+            connection = await request.connection()
+            assert request.server is away
+            assert away.load.ejected_until > time.monotonic()
+            shop.release(connection, request, reusable=False)
+            assert away.load.ejections == 1
 
 
 @pytest.mark.parametrize("by_turns", [True, False])

@@ -93,6 +93,11 @@ class ServerLoad:
         self.is_probed |= now >= self.ejected_until
         self.eject(now, rules)
 
+    def forget_probe(self, now: float) -> None:
+        """Have the next request probe: this one's client has gone, which says nothing."""
+        self.ejected_until, self.is_probed = now, False
+        self.ejections -= 1
+
     def reinstate(self, now: float) -> None:
         """Give the server requests again: it has answered."""
         self.ejected_until, self.ejections, self.is_probed = 0.0, 0, False

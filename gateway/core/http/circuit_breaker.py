@@ -28,6 +28,7 @@ class CircuitBreaker:
     refused: int = 0
     open_until: float = 0.0  # seconds on the caller's clock; 0: it is closed
     is_calm: bool = False
+    _is_half_open: bool = False  # a trial is under way
     _failed: deque[bool] = field(default_factory=deque)  # of the last requests
     _failing: set[object] = field(default_factory=set)  # requests that have not ended
 
@@ -39,6 +40,7 @@ class CircuitBreaker:
             self.refused += 1
             return False
         self.open_until = now + self.open_for  # the next trial, if this one never ends
+        self._is_half_open = True
         return True
 
     def failed(self, request: object) -> None:
@@ -57,10 +59,9 @@ class CircuitBreaker:
         if not (has_failed or is_answered):
             return False
         if self.open_until:
-            if has_failed:
-                self.open_until = now + self.open_for
-            else:
-                self.open_until = 0.0
+            if self._is_half_open:  # else the request began before the breaker opened
+                self._is_half_open = False
+                self.open_until = now + self.open_for if has_failed else 0.0
             return False
         self._failed.append(has_failed)
         if len(self._failed) > self.of:

@@ -26,6 +26,8 @@ class RetryBudget:
     _began: float = 0.0  # of the window (the caller's clock)
     _requests: int = 0  # until then
     _spent: int = 0  # retries in the window
+    _requests_before: int = 0  # in the window before
+    _spent_before: int = 0
 
     def take(self, requests: int, now: float) -> bool:
         """Whether one more request may be sent again.
@@ -33,13 +35,27 @@ class RetryBudget:
         requests: all that have come until now
         now: seconds on the caller's clock
         """
-        if now - self._began > _WINDOW_SECONDS:
-            self._began, self._requests, self._spent = now, requests, 0
-        allowed = self.per_second * _WINDOW_SECONDS
-        allowed += (requests - self._requests) * self.percent / 100
-        if self._spent + 1 > allowed:
+        self.sweep(requests, now)
+        # So much of the window before lies within the last ten seconds.
+        part = 1 - (now - self._began) / _WINDOW_SECONDS
+        spent = self._spent + part * self._spent_before
+        counted = max(requests - self._requests, 0) + part * self._requests_before
+        if spent + 1 > self.per_second * _WINDOW_SECONDS + counted * self.percent / 100:
             self.refused += 1
             return False
         self._spent += 1
         self.retries += 1
         return True
+
+    def sweep(self, requests: int, now: float) -> None:
+        """Begin a new window if this one is over.
+
+        It is called from time to time, since the requests before the first failure count, too.
+        """
+        seconds = now - self._began
+        if seconds < _WINDOW_SECONDS:
+            return
+        follows = seconds < 2 * _WINDOW_SECONDS
+        self._requests_before = max(requests - self._requests, 0) if follows else 0
+        self._spent_before = self._spent if follows else 0
+        self._began, self._requests, self._spent = now, requests, 0

@@ -81,11 +81,14 @@ class Balancer:
     def may_repeat(self, servers: Sequence[Server], waiter: Waiter) -> bool:
         """Whether the budget for retries allows one more, and count it."""
         assert waiter.server is not None
-        requests = sum(server.requests for server in servers)
-        if not self._policy.budget.take(requests, time.monotonic()):
+        if not self._policy.budget.take(_requests_at(servers), time.monotonic()):
             return False
         waiter.server.retries += 1
         return True
+
+    def sweep(self, servers: Sequence[Server], now: float) -> None:
+        """Note how many requests there were (`now`: monotonic seconds)."""
+        self._policy.budget.sweep(_requests_at(servers), now)
 
     def ended(self, request: object, *, is_answered: bool) -> None:
         """Tell the breaker that a request has ended, by an answer or without one."""
@@ -182,3 +185,8 @@ class Balancer:
 
 def _untried(servers: Sequence[Server], request: Request) -> Sequence[Server]:
     return [server for server in servers if server not in request.tried]
+
+
+def _requests_at(servers: Sequence[Server]) -> int:
+    """How many requests these servers have got."""
+    return sum(server.requests for server in servers)

@@ -105,6 +105,7 @@ class KnownServers:
             name.sweep(now)
         if self.health is not None:
             self.health.sweep(self.all, now)
+        self._balancer.sweep(self.all, now)
         for server in self.all:
             if server.load.errors:
                 server.load.forget()

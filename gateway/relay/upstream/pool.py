@@ -138,6 +138,8 @@ class Pool:
         else:
             connection.exchange = None
             connection.abort()
+            if load.is_probed and not waiter.is_answered:
+                load.forget_probe(time.monotonic())
         if self._waiting:
             self._give_to_next(server)
 
