@@ -1,4 +1,4 @@
-"""A warning about fields of `identity` that sessions cannot have."""
+"""A warning about fields with values that no field can hold."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ _log = logging.getLogger("gateway.identity")
 class UnsentFields:
     """Warns once of each field."""
 
-    def __init__(self) -> None:
+    def __init__(self, setting: str = "identity") -> None:
+        """`setting` is where the fields are configured."""
+        self._setting = setting
         self._known: set[str] = set()
 
     def __call__(self, field: str, why: str) -> None:
-        """Take note that a session goes without a field."""
+        """Take note that a request or an answer goes without a field."""
         if field not in self._known:
             self._known.add(field)
-            _log.warning("identity: %s is left out of requests of some sessions: %s", field, why)
+            _log.warning("%s: %s is left out where %s", self._setting, field, why)

@@ -38,7 +38,12 @@ class Shown(Protocol):
 
 
 class Unsendable(ValueError):
-    """No field can hold the value. The message says why and what helps."""
+    """No field can hold the value. The message says why."""
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        """`remedy` is what helps in `identity`."""
+        super().__init__(why)
+        self.remedy = remedy
 
 
 class IdentityHeaders:
@@ -67,7 +72,8 @@ class IdentityHeaders:
             try:
                 text = rendered(value, join, encode)
             except Unsendable as why:
-                self._unsent(name, str(why))
+                hint = f": {why.remedy}" if why.remedy else ""
+                self._unsent(name, f"the claim {why}{hint}")
                 continue
             if text:
                 lines += (start, text, b"\r\n")
@@ -90,7 +96,7 @@ def _joined(values: list[Any], join: str, encode: Encoding | None) -> bytes:
     elements = [_encoded(_text(element), encode) for element in values]
     mark = (join.strip() or join).encode("ascii")
     if any(mark in element for element in elements):
-        raise Unsendable("an element of a list holds what joins the elements: set join or encode")
+        raise Unsendable("has an element that holds what joins them", "set join or encode")
     return join.encode("ascii").join(elements)
 
 
@@ -100,22 +106,22 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
-    raise Unsendable("the claim is an object, or holds lists: set join: json")
+    raise Unsendable("is an object, or holds lists", "set join: json")
 
 
 def _encoded(text: str, encode: Encoding | None) -> bytes:
     if encode is None:
         if not _VALUE.fullmatch(text):
-            raise Unsendable("the claim holds other letters than ASCII, or is blank: set encode")
+            raise Unsendable("holds other letters than ASCII, or is blank", "set encode")
         return text.encode("ascii")
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
-        raise Unsendable("the claim is no text of Unicode") from None
+        raise Unsendable("is no text of Unicode") from None
     if encode == "percent":
         return quote(data, safe="").encode("ascii")
     if encode == "base64":
         return base64.b64encode(data)
     if not _UTF8_VALUE.fullmatch(text):
-        raise Unsendable("the claim holds control characters, or is blank: set encode: percent")
+        raise Unsendable("holds control characters, or is blank", "set encode: percent")
     return data

@@ -105,7 +105,7 @@ class FieldChanges:
         try:
             found = {value: _value(value, session, values) for value in template.names}
         except Unsendable as why:
-            self._unsent(name, str(why))
+            self._unsent(name, f"a value {why}")
             return b""
         return _line(name, template.filled(found.__getitem__)) if all(found.values()) else b""
 

@@ -107,8 +107,8 @@ class RouteBuilder:
                 answer=answer,
                 own_lines=_own_lines(via),
                 drops_via=via_is_sent(self._config) and not via,
-                request_fields=_changes(rule.request_headers),
-                answer_fields=_changes(rule.response_headers),
+                request_fields=_changes(rule.request_headers, f"routes[{number}].request_headers"),
+                answer_fields=_changes(rule.response_headers, f"routes[{number}].response_headers"),
                 security=security_fields(rule.security_headers or self._config.security_headers),
                 links=None if upstream is None else _links(rule, upstream),
                 token=self._route_tokens(rule.token),
@@ -211,8 +211,8 @@ def _own_lines(via: bool, /) -> bytes:  # noqa: FBT001 (a value of the file)
     return VIA + REQUEST_ID if via else REQUEST_ID
 
 
-def _changes(section: FieldChangesSection | None) -> FieldChanges | None:
-    return None if section is None else FieldChanges(section, UnsentFields())
+def _changes(section: FieldChangesSection | None, setting: str) -> FieldChanges | None:
+    return None if section is None else FieldChanges(section, UnsentFields(setting))
 
 
 def security_fields(section: SecurityHeaders | Literal["off"] | None) -> SecurityFields | None:
