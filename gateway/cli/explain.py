@@ -28,10 +28,14 @@ from gateway.relay.access import upstream_request
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.matching import matched_route
 from gateway.relay.access.peer import Peer
+from gateway.relay.access.route_access import Auth
 from gateway.relay.answers import own_answers, response_shape
+from gateway.relay.exchange.buffered_upload import head_of_whole
+from gateway.relay.http1.request_reader import check_size
 from gateway.relay.outcomes import Answered, Refused
 from gateway.relay.setup.relay import request_reader
 from gateway.relay.setup.routes import via_is_sent
+from gateway.relay.setup.settings import settings_of
 
 if TYPE_CHECKING:
     from gateway.config.document import Document
@@ -40,11 +44,14 @@ if TYPE_CHECKING:
     from gateway.relay.access.route_table import RouteTable
     from gateway.relay.http1.request_head import RequestHead
 
-_URL = re.compile(r"((?i:https?))://([^/?#]+)(/[^?#]*)?(\?[^#]*)?")
+# Clients send neither the user of a URL in the target, nor its fragment (RFC 9110 §4.2.4, §7.1).
+_URL = re.compile(r"((?i:https?))://(?:[^/?#]*@)?([^/?#]+)(/[^?#]*)?(\?[^#]*)?(?:#.*)?")
 
 # Stands for the client's address (RFC 5737), and for the id of the request.
 _CLIENT = "192.0.2.1"
-_REQUEST_ID = b"<request id>"
+_REQUEST_ID = b"c0ffee00c0ffee00c0ffee00c0ffee00"
+
+_LENGTH = b"<length of the body>"
 
 _SECRET = b"<as it came>"
 
@@ -76,6 +83,7 @@ async def _explain(config: Config, document: Document, data: bytes, *, scheme: s
         scheme=scheme,
     )
     try:
+        check_size(data, len(data) - 4, settings_of(config))
         head = request_reader(config, INSTANCE).read(data, len(data) - 4)
     except Refused as refused:
         if not data.isascii():
@@ -143,7 +151,7 @@ def _reading(winner: Route, head: RequestHead) -> str | None:
         return None
     folded = Table([Rule(winner.pattern.folded, None, 0)]).any_host
     known = (path for ways in readings.loose for path in ways)
-    return next((path.decode("latin-1") for path in known if folded.fitting(path)), None)
+    return next((_shown(path) for path in known if folded.fitting(path)), None)
 
 
 def _print_readings(
@@ -164,7 +172,11 @@ def _print_readings(
     for path, routes in dict(found).items():
         if path != readings.strict:
             place = _name(config, document, routes[0]) if routes else "no route"
-            print(f"  a backend may read {(path or b'/').decode('latin-1')!r}, for {place}")
+            print(f"  a backend may read {_shown(path)}, for {place}")
+
+
+def _shown(path: bytes) -> str:
+    return repr(paths.escaped(path or b"/").decode())
 
 
 def _print_losers(
@@ -201,23 +213,35 @@ def _place(document: Document, number: int) -> str:
 
 
 def _print_outcome(config: Config, route: Route, head: RequestHead, peer: Peer) -> int:
-    """Print the head as the upstream or the client would get it, for a caller with a session."""
-    resolved = placeholder_session(config) if route.identifies else None
-    if resolved is not None:
-        head.authorization = None
-    caller = ", if the caller has a session" if resolved is not None else ""
-    if route.action.answer is not None:
-        print(f"the client gets{caller}:")
-        _print_lines(_answer(config, Forward(route, resolved, b""), head, peer))
-    elif route.in_process and not route.is_endpoint:
+    """Print the head as the upstream or the client would get it, for each kind of caller."""
+    if route.in_process and not route.is_endpoint and route.action.answer is None:
         print("the gateway asks the upstream itself, and reads its reply as a whole")
-    elif route.pool is not None and not route.in_process:
-        try:
-            sent = upstream_request.request_head(head, route, resolved, peer, _REQUEST_ID)
-        except Refused as refused:
-            return _print_refusal(refused)
-        print(f"the upstream gets{caller}:")
-        _print_lines(sent)
+    elif route.action.answer is not None or (route.pool is not None and not route.in_process):
+        sends = "the client gets" if route.action.answer is not None else "the upstream gets"
+        if not route.identifies:
+            return _print_sent(config, Forward(route, None, b""), head, peer, f"{sends}:")
+        if route.access.auth is Auth.OPTIONAL:
+            forward = Forward(route, None, b"")
+            _print_sent(config, forward, head, peer, f"{sends}, if the caller has no session:")
+        head.authorization = None
+        forward = Forward(route, placeholder_session(config), b"")
+        return _print_sent(config, forward, head, peer, f"{sends}, if the caller has a session:")
+    return 0
+
+
+def _print_sent(config: Config, forward: Forward, head: RequestHead, peer: Peer, title: str) -> int:
+    route = forward.route
+    try:
+        if route.action.answer is not None:
+            sent = _answer(config, forward, head, peer)
+        else:
+            sent = upstream_request.request_head(head, route, forward.resolved, peer, _REQUEST_ID)
+    except Refused as refused:
+        return _print_refusal(refused)
+    if route.action.answer is None and route.action.buffer_request is not None:
+        sent = head_of_whole(sent, _LENGTH)
+    print(title)
+    _print_lines(sent)
     return 0
 
 
@@ -248,6 +272,8 @@ def _print_lines(head: bytes) -> None:
         elif name.lower() == b"authorization" and TOKEN not in value:
             value = b" " + _SECRET
         shown = (name + colon + value).replace(quote_from_bytes(TOKEN).encode(), TOKEN)
+        for request_id in (_REQUEST_ID, _REQUEST_ID[:16]):  # the second one in traceparent
+            shown = shown.replace(request_id, b"<request id>")
         print("  " + shown.decode("latin-1"))
 
 

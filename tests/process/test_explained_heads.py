@@ -35,6 +35,9 @@ def site(start: Start, upstream: Upstream, login_upstream: Upstream) -> Gateway:
             {"path": "/basic/*", **shop, "send_token": "cookie:jwt"},
             {"path": "/query/*", **shop, "send_token": "query:t"},
             {"path": "/whole/*", **shop, "tokens": "refuse"},
+            {"path": "/maybe/*", **shop, "auth": "optional"},
+            {"path": "/whole-body/*", **shop, "buffer_request": "1KiB"},
+            {"path": "/busy", "maintenance": True, "auth": "public"},
             {"path": "/go/{id}", "redirect": "/to/${path.id}${query}", "auth": "public"},
         ],
     )
@@ -53,8 +56,13 @@ def explained(site: Gateway, method: str, target: str, *fields: str) -> list[str
         "routes", "explain", "-c", str(site.log.with_name("config.yaml")), method, url, *headers
     )
     assert (done.returncode, done.stderr) == (0, "")
-    shown = re.split(r"^the (?:upstream|client) gets.*\n", done.stdout, flags=re.MULTILINE)[1]
-    return [line.removeprefix("  ") for line in shown.splitlines()]
+    return shown_heads(done.stdout)[0]
+
+
+def shown_heads(output: str) -> list[list[str]]:
+    """The lines of each head that `explain` has printed."""
+    shown = re.split(r"^the (?:upstream|client) gets.*\n", output, flags=re.MULTILINE)[1:]
+    return [[line.removeprefix("  ") for line in head.splitlines()] for head in shown]
 
 
 def matching(line: str) -> str:
@@ -65,6 +73,7 @@ def matching(line: str) -> str:
         "<handle of the session>": "[A-Za-z0-9_-]{16,}",
         "<as it came>": "[^;]*",
         "<request id>": "[0-9a-f]+",
+        "<length of the body>": "3",
         "(instance)": r"\([0-9a-f]+\)",
         "192.0.2.1": "127.0.0.1",
     }
@@ -84,6 +93,7 @@ def matching(line: str) -> str:
         ("GET", "/cut/%63ut?x", ["Upgrade: websocket", "Connection: Upgrade"]),
         ("GET", "/cut", ["X-Forwarded-Prefix: /evil", "X-User-Id: evil"]),
         ("GET", "/item/a%20b", ["X-Gone: 1", "x_fixed: 2", "Cookie: a=1; b=2"]),
+        ("POST", "/whole-body/x", ["Transfer-Encoding: chunked"]),
         ("PUT", "/old/a%20b?q", ["Expect: 100-continue", "Content-Length: 0"]),
         ("GET", "/basic/x", ["Cookie: a=1"]),
         ("GET", "/query/x?a=b", []),
@@ -97,8 +107,9 @@ def test_the_head_for_the_upstream(
     lines = explained(site, method, target, *fields)
     head = [f"{method} {target} HTTP/1.1", "Host: a.example:8080", *fields]
     head.append(f"Authorization: Bearer {log_in(site.port)}")
+    body = b"3\r\nabc\r\n0\r\n\r\n" if "Transfer-Encoding: chunked" in fields else b""
     with Client(site.port) as client:
-        client.send("\r\n".join([*head, "", ""]).encode())
+        client.send("\r\n".join([*head, "", ""]).encode() + body)
         client.head()
     sent = shop.got.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     assert len(sent) == len(lines), (sent, lines)

@@ -20,6 +20,7 @@ from gateway.relay.exchange.exchange import Exchange
 from gateway.relay.http1 import grammar
 from gateway.relay.http1.grammar import HEAD_END
 from gateway.relay.http1.repeated_fields import RepeatedFields
+from gateway.relay.http1.request_reader import check_size
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ class ClientConnection(asyncio.Protocol):
             return False
         try:
             if end > context.settings.target_size:
-                self._check_size(data, end)
+                check_size(data, end, context.settings)
             head = context.requests.read(data, end, self._repeated_fields)
         except Refused as refused:
             self.refuse(refused.refusal)
@@ -288,7 +289,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _await_head(self, data: bytes) -> None:
         try:
-            self._check_size(data, len(data))
+            check_size(data, len(data), self._context.settings)
             if data != b"\r":
                 self._context.requests.check_beginning(data)
         except Refused as refused:
@@ -296,15 +297,6 @@ class ClientConnection(asyncio.Protocol):
         else:
             limit = self._context.clock.now + self._context.settings.head
             self.deadline = min(self.deadline, limit)
-
-    def _check_size(self, data: bytes, size: int) -> None:
-        settings = self._context.settings
-        if size > settings.target_size:
-            line = data.find(b"\r\n", 0, size)
-            if line > settings.target_size or line < 0:
-                raise Refused(refusals.TARGET_TOO_LONG)
-        if size > settings.head_size:
-            raise Refused(refusals.HEAD_TOO_LARGE)
 
     def refuse(self, refusal: Refusal, *, linger: bool = True) -> None:
         """Answer bytes that are no request, and close.

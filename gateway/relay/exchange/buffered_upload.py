@@ -26,6 +26,12 @@ _CHUNKED = b"\r\nTransfer-Encoding: chunked\r\n"
 _EXPECTS = b"\r\nExpect: 100-continue\r\n"
 
 
+def head_of_whole(head: bytes, length: bytes) -> bytes:
+    """The head of a request whose body has come as a whole, with this length in digits."""
+    head = head.replace(_EXPECTS, b"\r\n", 1)
+    return head.replace(_CHUNKED, b"\r\nContent-Length: %b\r\n" % length, 1)
+
+
 class BufferedUpload(Upload):
     """Reads the body of one request, and then sends the request."""
 
@@ -95,15 +101,12 @@ class BufferedUpload(Upload):
 
     def send(self, upstream: UpstreamConnection) -> None:
         """Send the head with the beginning of the body, and the rest as the upstream takes it."""
-        forward, head = self._forward, self._exchange.head
+        forward = self._forward
         self.state = SENT
         self.upstream = upstream
         self.delivery = _Delivery(self._exchange, forward, upstream, self)
         upstream.carry(self.delivery, forward.route.action.timeouts, uploading=True)
-        self._head = forward.head.replace(_EXPECTS, b"\r\n", 1)
-        if head.chunked:
-            length = b"\r\nContent-Length: %d\r\n" % self.size
-            self._head = self._head.replace(_CHUNKED, length, 1)
+        self._head = head_of_whole(forward.head, b"%d" % self.size)
         self.send_on()
 
     def send_on(self) -> None:

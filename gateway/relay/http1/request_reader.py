@@ -30,6 +30,7 @@ from gateway.relay.http1.key_fields import KeyFields
 from gateway.relay.http1.repeated_fields import RepeatedFields
 from gateway.relay.http1.request_fields import Rule
 from gateway.relay.http1.request_head import RequestHead
+from gateway.relay.loop.settings import Settings
 from gateway.relay.outcomes import Refused
 
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]+)(/[^?]*)?(\?.*)?")
@@ -41,6 +42,16 @@ _NEEDLESS_ESCAPE = re.compile(rb"%(?:2[5Dd]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5
 _OLD = b"0"  # HTTP/1.0
 
 _VISIBLE = bytes(range(0x21, 0x7F))
+
+
+def check_size(data: bytes, size: int, settings: Settings) -> None:
+    """Raise `Refused` for a head of this size (bytes), or its first line, over a limit."""
+    if size > settings.target_size:
+        line = data.find(b"\r\n", 0, size)
+        if line > settings.target_size or line < 0:
+            raise Refused(refusals.TARGET_TOO_LONG)
+    if size > settings.head_size:
+        raise Refused(refusals.HEAD_TOO_LARGE)
 
 
 class RequestReader:
