@@ -98,8 +98,11 @@ class RequireGroup(Model):
 
     @model_validator(mode="after")
     def _requires_something(self) -> Self:
-        if not any(getattr(self, name) for name in self.model_fields_set):
+        if not self.model_fields_set:
             raise ValueError("requires nothing: name claims, scopes or roles")
+        for name in self.model_fields_set:
+            if not getattr(self, name):  # as of a variable that is empty
+                raise ValueError(f"requires nothing at {name}: write a value, or leave it out")
         return self
 
 

@@ -28,7 +28,15 @@ from gateway.config.path_values import (
 from gateway.config.require_sections import Require, RequiredClaim
 from gateway.config.token_values import CapturedPlace, ClaimAddress, ClaimName, TokenSendingText
 from gateway.config.units import Duration, Size
-from gateway.config.values import FieldName, Method, OneOrMany, Origin, ParameterName, UpgradeToken
+from gateway.config.values import (
+    FieldName,
+    Method,
+    OneOrMany,
+    Origin,
+    ParameterName,
+    UpgradeToken,
+    written,
+)
 from gateway.core.http import cors, path_rewriting, templates
 from gateway.core.http.field_names import fold
 
@@ -72,7 +80,10 @@ class RouteMatch(Model):
     host: Annotated[tuple[HostPattern, ...], OneOrMany(), Field(min_length=1)] = ()
     headers: dict[FieldName, WantedInField] = {}
     query: dict[Annotated[str, Field(min_length=1)], Wanted] = {}
-    methods: Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None = None
+    methods: Annotated[
+        Annotated[tuple[Method, ...], OneOrMany(), Field(min_length=1)] | None,
+        BeforeValidator(written),
+    ] = None
 
     @model_validator(mode="after")
     def _has_one_path(self) -> RouteMatch:
@@ -94,8 +105,8 @@ class RouteAccess(Model):
 
     auth: Literal["required", "optional", "public"] = "required"
     claims: dict[ClaimAddress, RequiredClaim] = {}
-    require: Require | None = None
-    impersonates: Impersonates | None = None
+    require: Annotated[Require | None, BeforeValidator(written)] = None
+    impersonates: Annotated[Impersonates | None, BeforeValidator(written)] = None
     bad_key: Literal["refuse", "anonymous"] = "refuse"
     accept_jwt: Literal["refuse", "verify"] = "refuse"
     key_in_query: ParameterName | None = None

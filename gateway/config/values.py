@@ -54,6 +54,16 @@ def off(value: Any) -> Any:
     return "off" if value is False else value
 
 
+def written(value: Any) -> Any:
+    """The value of a setting that narrows a route: nothing in its place would open the route.
+
+    Raises `ValueError`.
+    """
+    if value is None:
+        raise ValueError("has no value: write one, or leave the name out")
+    return value
+
+
 def unless_off(value: Any) -> Any:
     """None for `off`."""
     return None if off(value) == "off" else value

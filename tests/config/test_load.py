@@ -423,6 +423,11 @@ def test_a_login_page_is_needed(tmp_path: Path) -> None:
     [
         ("{}", "requires nothing"),
         ("{claims: {}}", "requires nothing"),
+        ("", "routes[0].require: has no value"),
+        ("{roles: , claims: {a: b}}", "requires nothing at roles"),
+        ("{any: [{roles: a, scopes: }]}", "requires nothing at scopes"),
+        ("{roles: a, max_age: }", "requires nothing at max_age"),
+        ("{roles: a}, methods: ", "routes[0].methods: has no value"),
         ("{any: []}", "routes[0].require.any: must not be empty"),
         ("{any: [{}]}", "routes[0].require.any[0]: requires nothing"),
         ("{scopes: a b}", "routes[0].require.scopes.all[0]: consists of printable ASCII"),
