@@ -175,7 +175,7 @@ def _caddy(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
 
 def _traefik(folder: Path, ports: Mapping[int, int]) -> Sequence[str]:
     """It looks for new versions of itself, unless it is told not to."""
-    file = example("traefik.yaml", folder, ports)
+    file = example("traefik-dynamic.yaml", folder, ports)
     web = f"--entryPoints.web.address=127.0.0.1:{ports[_PROXY]}"
     quiet = ["--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"]
     return [_python("traefik"), web, f"--providers.file.filename={file}", *quiet]
