@@ -40,6 +40,7 @@ class Limits(Model):
     connections: Annotated[int, Field(ge=1)] = 10_000
     requests: Annotated[int, Field(ge=1)] = 5_000
     buffered: Size = 64 * 2**20
+    buffered_disk: Size = 8 * 2**30
     min_rate: Size = 240
     per_address: Percent = 50
     shed: Annotated[Annotated[Duration, Field(gt=0)] | None, BeforeValidator(unless_off)] = None

@@ -97,6 +97,8 @@ def test_only_a_known_protocol_is_an_upgrade() -> None:
     assert read(fields.upgrade({b"websocket"}), b"WebSocket").upgrade == b"websocket"
     other = read(fields.upgrade({b"websocket"}), b"h2c")
     assert (other.upgrade, other.purged) == (None, True)
+    some = read(fields.upgrade({b"websocket", b"tcp"}), b"h2c, TCP ,,WebSocket")
+    assert (some.upgrade, some.purged) == (b"tcp, websocket", True)
 
 
 @pytest.mark.parametrize(

@@ -120,13 +120,15 @@ async def test_no_frame_follows_the_end_of_the_upstream() -> None:
 
 
 async def test_one_direction_may_end_before_the_other() -> None:
-    """The end is passed on, and the tunnel may be silent for a shorter time from then on."""
+    """The end is passed on. The other direction may be silent for as long as before: what a command
+    in a container writes may take longer than its input (docker-java issue 723).
+    """
     async with opened(b"tcp") as sides:
         sides.client.sendall(b"last")
         sides.client.shutdown(socket.SHUT_WR)
         assert await read(sides.server) == b"last"
         assert await read(sides.server) == b""
-        assert sides.upstream.quiet == [30.0]
+        assert sides.upstream.quiet == [IDLE]
         sides.server.sendall(b"answer")
         assert await read(sides.client) == b"answer"
         assert sides.connections[0].calls == sides.connections[1].calls == []

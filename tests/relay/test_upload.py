@@ -275,8 +275,15 @@ def _after_a_kept_body() -> weakref.ref[Exchange]:
     sent = way(b"POST", length=2)
     exchange: Any = sent.exchange
     exchange.client.buffer = b"hi"
+    exchange.client.peer, exchange.own_id, exchange.is_over = None, b"", False
     loop = asyncio.get_running_loop()
-    exchange.context = SimpleNamespace(buffer_room=BufferRoom(100), loop=loop)
+
+    async def decide_late(forward: object, *_: object) -> object:
+        return forward
+
+    exchange.context = SimpleNamespace(
+        buffer_room=BufferRoom(100, 0, 100), loop=loop, decide_late=decide_late
+    )
     forward, pool = sent.upload._forward, sent.upload._pool
     sent.upload = BufferedUpload(exchange, forward, pool, 10)
     sent.upload.begin()

@@ -47,6 +47,7 @@ def sections(
         "guessing": "off",  # however many log in at once here, none of them guesses
         "routes": [
             {"path": "/api/*", "upstream": "api"},
+            {"path": "/api/whole", "upstream": "api", "buffer_request": "1KiB"},
             {"path": "/api/chat", "upstream": "api", "websocket": True},
             {"path": "/api/staff", "upstream": "api", "claims": {"role": "staff"}},
             {"path": "/api/pay", "upstream": "api", "require": {"max_age": "10m"}},

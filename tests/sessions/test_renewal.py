@@ -54,6 +54,23 @@ def test_a_token_is_renewed_before_its_expiry_beside_the_requests(
     assert len(backend.refreshes) == 1
 
 
+def test_a_body_that_is_read_first_goes_with_the_token_of_its_end(
+    pair: Pair, backend: Renewing
+) -> None:
+    """`buffer_request`: the token of its beginning has expired meanwhile."""
+    key = log_in(pair[0].port)
+    with Client(pair[0].port) as client:
+        client.send(
+            f"POST /api/whole HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Length: 2\r\n\r\nh".encode()
+        )
+        until(backend.expiry)
+        client.send(b"i")
+        assert client.answer()[0] == 200
+    assert backend.seen == backend.tokens[1:]
+    assert len(backend.refreshes) == 1
+
+
 def test_rotated_refresh_tokens_are_kept(pair: Pair, backend: Renewing) -> None:
     """Several times over, on one gateway and on the other by turns."""
     backend.life = 1.0

@@ -6,16 +6,18 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Start
+from tests.conftest import LOGIN, Start, accounts, log_in
 from tests.support.gateway import Gateway
 from tests.support.processes import HANG, eventually, free_port, resident_bytes, running
 from tests.support.raw import OK, Client, Upstream, Visit, ask, request, status
 
 _MEMORY = 64 * 1024  # of one body
 _LARGE = bytes(range(256)) * 2**14  # 4 MiB: more than the buffers on the way hold
+_DISK = 6 * len(_LARGE)  # of all bodies
 _CHUNKED = b"POST /%b HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n%b\r\n"
 
 _APPLICATION = """
@@ -37,17 +39,20 @@ def gunicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def buffering(start: Start, upstream: Upstream, gunicorn: str) -> Gateway:
+def buffering(start: Start, upstream: Upstream, login_upstream: Upstream, gunicorn: str) -> Gateway:
     options = {"auth": "public", "buffer_request": _MEMORY}
     return start(
-        upstreams={"shop": upstream.url, "wsgi": gunicorn},
+        upstreams={"shop": upstream.url, "wsgi": gunicorn, "accounts": login_upstream.url},
+        login=LOGIN,
         routes=[
             {"path": "/whole/*", "upstream": "shop", **options},
             {"path": "/small/*", "upstream": "shop", **options, "body_size": 100_000},
             {"path": "/wsgi/*", "upstream": "wsgi", **options},
             {"path": "/plain/*", "upstream": "shop", "auth": "public"},
+            {"path": "/mine/*", "upstream": "shop", "buffer_request": _MEMORY}
+            | {"close_on_logout": False},
         ],
-        limits={"buffered": 8 * _MEMORY},
+        limits={"buffered": 8 * _MEMORY, "buffered_disk": _DISK},
     )
 
 
@@ -102,6 +107,53 @@ def test_a_body_that_is_refused_reaches_no_server(
         client.send(_CHUNKED % (b"small/x", b"") + sent)
         assert client.answer()[0] == (413 if len(sent) > 10 else 400)
     assert shop.visits == []
+
+
+def test_a_body_that_ends_after_a_logout_reaches_no_server(
+    buffering: Gateway, shop: Upstream, login_upstream: Upstream
+) -> None:
+    """Whatever the route says of what is open: this request would begin after the logout."""
+    login_upstream.clear(accounts)
+    key = log_in(buffering.port)
+    bearer = f"Authorization: Bearer {key}"
+    with Client(buffering.port) as client, Client(buffering.port) as other:
+        head = f"POST /mine/x HTTP/1.1\r\nHost: a\r\n{bearer}\r\nContent-Length: 5\r\n\r\n"
+        for one in (client, other):
+            one.send(head.encode() + b"hell")
+        other.send(b"o")
+        assert other.answer()[0] == 200
+        assert status(ask(buffering.port, request("POST /logout", bearer))) == 204
+        client.send(b"o")
+        assert client.answer()[0] == 401
+    assert shop.got.count(b"POST /mine/x ") == 1
+
+
+def test_no_client_takes_all_of_the_disk(buffering: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#D12: there is room for another address while the first one has its share."""
+    head = b"PUT /whole/x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    with Client(buffering.port) as first, Client(buffering.port) as second:
+        first.send(head % (_DISK // 2) + bytes(_DISK // 2 - 1))
+        eventually(lambda: bytes_in_files(buffering) > _DISK // 2 - 2 * _MEMORY)
+        with contextlib.suppress(OSError):
+            second.send(head % len(_LARGE) + _LARGE)
+        assert second.answer()[0] == 507
+        with Client(buffering.port, "127.0.0.2") as third:
+            third.send(head % len(_LARGE) + _LARGE)
+            assert third.answer()[0] == 200
+    eventually(lambda: bytes_in_files(buffering) == 0)
+    setting = "the client's share of limits.buffered_disk is full"
+    assert buffering.records(path="/whole/x", status=507, cause=setting)
+    assert status(ask(buffering.port, request("PUT /whole/x", body="0" * len(_LARGE)))) == 200
+
+
+def bytes_in_files(running_gateway: Gateway) -> int:
+    """How large the files without a name are that the worker has open."""
+    [worker] = running_gateway.workers()
+    folder, size = Path(f"/proc/{worker}/fd"), 0
+    for entry in folder.iterdir():
+        with contextlib.suppress(OSError):
+            size += entry.stat().st_size if str(entry.readlink()).endswith("(deleted)") else 0
+    return size
 
 
 def test_a_slow_server_gets_the_body_as_it_takes_it(buffering: Gateway, shop: Upstream) -> None:

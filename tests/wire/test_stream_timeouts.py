@@ -68,6 +68,8 @@ _KINDS = {
     b"lines": b"application/x-ndjson",
     b"calls": b"application/grpc-web+proto",
     b"places": b"Application/geo+json-seq",
+    b"container": b"application/vnd.docker.raw-stream",
+    b"watch": b"application/vnd.kubernetes.protobuf;stream=watch",
     b"likeness": b'text/plain; name="text/event-stream"',
 }
 
@@ -92,6 +94,8 @@ _PIECES = {
     "/plain/lines": 2,
     "/plain/calls": 2,
     "/plain/places": 2,
+    "/plain/container": 2,
+    "/plain/watch": 2,
     "/plain/text": 1,
     "/plain/likeness": 1,
     "/brief/events": 1,

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 import socket
+import time
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -61,6 +62,8 @@ def tunnels(
             | {"upgrade": ["websocket", "TCP", "SPDY/3.1"]},
             {"path": "/mine/*", "upstream": "shop", "upgrade": ["websocket", "tcp"]},
             {"path": "/plain/*", "upstream": "shop", "auth": "public"},
+            {"path": "/exec/*", "upstream": "shop", "auth": "public"}
+            | {"upgrade": ["websocket", "tcp"], "buffer_request": 1000},
             {"path": "/shaped/*", "upstream": "shop", "auth": "public", "websocket": True}
             | {"response_headers": {"set": {"X-Set": "yes"}, "remove": ["X-Powered-By"]}}
             | {"security_headers": True, "strip_prefix": "/shaped"},
@@ -122,7 +125,8 @@ def test_the_log_says_how_long_a_101_took(tunnels: Gateway, shop: Upstream) -> N
         ("/plain/", "tcp"),
         ("/ws/", "tcp"),
         ("/tcp/", "h2c"),
-        ("/tcp/", "tcp, h2c"),
+        ("/tcp/", "h2c, http/2"),
+        ("/ws/", "tcp, h2c"),
         ("/tcp/", "spdy/3"),
         ("/tcp/", "tls/1.0"),
     ],
@@ -137,6 +141,25 @@ def test_another_upgrade_is_dropped(
         client.send(upgrade(path, protocol, settings))
         assert client.answer()[0] == 502  # the server switches without being asked to
     assert b"\r\nupgrade" not in shop.got.lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "chosen"),
+    [
+        ("/tcp/", "h2c, tcp, websocket", b"tcp"),
+        ("/tcp/", "websocket\r\nUpgrade: tcp", b"websocket"),
+        ("/ws/", "tcp, WebSocket", b"websocket"),
+    ],
+)
+def test_of_several_upgrades_the_first_that_is_allowed_passes(
+    tunnels: Gateway, shop: Upstream, path: str, wanted: str, chosen: bytes
+) -> None:
+    """wire-rules.md#B13, RFC 9110 §7.8: the upstream hears of no other one."""
+    shop.clear(echo(chosen))
+    with Client(tunnels.port) as client:
+        client.send(upgrade(path, wanted))
+        assert b"\r\nUpgrade: %b\r\n" % chosen in client.head()
+    assert re.findall(rb"(?i)\r\nupgrade: ([^\r]*)", shop.got) == [chosen]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +228,45 @@ def test_early_bytes_reach_no_server(tunnels: Gateway, shop: Upstream) -> None:
     assert status(ask(tunnels.port, upgrade("/tcp/x", "tcp") + b"early")) == 400
     assert b"early" not in shop.got
     assert status(ask(tunnels.port, upgrade("/tcp/x", "tcp", "Content-Length: 2") + b"hi")) == 400
+
+
+def test_a_body_that_is_read_first_may_come_with_an_upgrade(
+    tunnels: Gateway, shop: Upstream
+) -> None:
+    """As of `docker exec`. One to WebSocket has none (RFC 6455 §4.1)."""
+
+    def execute(visit: Visit) -> None:
+        visit.request()
+        visit.send(switched(b"tcp") + b"$ ")
+        while piece := visit.read():
+            visit.send(piece)
+
+    shop.clear(execute)
+    with Client(tunnels.port) as client:
+        client.send(upgrade("/exec/x", "tcp", "Transfer-Encoding: chunked") + b"2\r\nhi\r\n")
+        client.send(b"0\r\n\r\n")
+        assert status(client.head()) == 101
+        assert client.exactly(2) == b"$ "
+        assert shop.got.endswith(b"\r\n\r\nhi")
+        client.send(b"ls" * 2**20)  # more than the buffers on the way hold
+        assert client.exactly(2**21) == b"ls" * 2**20
+    bad = upgrade("/exec/x", "websocket", "Content-Length: 2") + b"hi"
+    assert status(ask(tunnels.port, bad)) == 400
+
+
+def test_a_switch_before_the_end_of_the_body_is_502(tunnels: Gateway, shop: Upstream) -> None:
+    """wire-rules.md#E9: the rest of the body would be read as bytes of the tunnel."""
+
+    def hasty(visit: Visit) -> None:
+        visit.head()
+        visit.send(switched(b"tcp"))
+        time.sleep(0.3)
+
+    shop.clear(hasty)
+    size = 16 * 2**20  # more than the buffers on the way hold
+    with Client(tunnels.port) as client:
+        client.send(upgrade("/exec/x", "tcp", f"Content-Length: {size}") + bytes(size))
+        assert status(client.head()) == 502
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "websocket"])

@@ -12,6 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 
+def is_beyond(held: int, free: int, percent: int) -> bool:
+    """Whether a client that holds places has more than its share, while some are free."""
+    return held * (100 - percent) > free * percent
+
+
 class Shares:
     """Counts the places that each client holds.
 
@@ -58,7 +63,7 @@ class Shares:
         if not self.counts:
             self._held, self.counts = Counter(self._holders()), True
         held, free = self._held[client], max(self._places - taken, 0)
-        return held >= self._always and held * (100 - self._percent) > free * self._percent
+        return held >= self._always and is_beyond(held, free, self._percent)
 
     def take(self, client: str) -> None:
         """Count a place that a client has taken."""

@@ -7,6 +7,7 @@ from gateway.core.http.shares import Shares
 from gateway.core.http.shedding import Shedding
 from gateway.relay.access.peer import Peer
 from gateway.relay.access.route import Route
+from gateway.relay.http1 import websocket
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
 
@@ -54,11 +55,25 @@ def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
         _admit_to_share(load, head, peer)
     if head.length > route.action.body_limit:
         raise Refused(refusals.BODY_TOO_LARGE)
-    if head.upgrade is not None and head.has_body and head.upgrade in route.action.upgrades:
-        # A body would be read as tunnel bytes (wire-rules.md#E9).
-        raise Refused(refusals.MALFORMED)
+    if head.upgrade is not None:
+        _admit_upgrade(head.upgrade, route, head)
     if route.in_process:
         _admit_to_endpoints(head)
+
+
+def _admit_upgrade(wanted: bytes, route: Route, head: RequestHead) -> None:
+    """Choose the first protocol that the route upgrades to (RFC 9110 §7.8).
+
+    Raises `Refused` for a body that could be read as bytes of the tunnel (wire-rules.md#E9). One
+    that is read as a whole before cannot; a WebSocket never has any.
+    """
+    chosen = next((token for token in wanted.split(b", ") if token in route.action.upgrades), None)
+    if chosen is None:
+        return  # it passes as an ordinary request
+    head.upgrade = chosen
+    is_whole = route.action.buffer_request is not None and chosen != websocket.PROTOCOL
+    if head.has_body and not is_whole:
+        raise Refused(refusals.MALFORMED)
 
 
 def _admit_to_share(load: Load, head: RequestHead, peer: Peer) -> None:

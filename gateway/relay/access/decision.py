@@ -68,6 +68,14 @@ class DecideAgain(Protocol):
     ) -> Coroutine[Any, Any, Forward | None]: ...
 
 
+class DecideLate(Protocol):
+    """`Decider.decide_late`."""
+
+    def __call__(
+        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes, /
+    ) -> Coroutine[Any, Any, Forward]: ...
+
+
 class Decider:
     """Decides on requests by one configuration."""
 
@@ -176,6 +184,29 @@ class Decider:
             return None
         if route.action.token is not None:
             resolved = _with_route_token(route, resolved)
+        prepared = upstream_request.request_head(head, route, resolved, peer, own_id)
+        return Forward(route, resolved, prepared, answer_lines=forward.answer_lines)
+
+    async def decide_late(
+        self, forward: Forward, head: RequestHead, peer: Peer, own_id: bytes
+    ) -> Forward:
+        """Decide again who asks, after a body has taken its time. Raises `Refused`.
+
+        Its session may have ended meanwhile, or have another token.
+        """
+        route, before = forward.route, forward.resolved
+        if before is None or head.presented_key is None or forward.ends:
+            return forward
+        try:
+            resolved = self._near.get(head.presented_key, time.time())
+            if resolved is None:
+                resolved = await self._finder.find(route, head, peer)
+            if resolved is None or resolved.session.token != before.session.token:
+                authorization.authorise(head, route, resolved, peer)
+            if route.action.token is not None and resolved is not None:
+                resolved = _with_route_token(route, resolved)
+        except Refused as refused:
+            raise _outcome(refused, head, route) from None
         prepared = upstream_request.request_head(head, route, resolved, peer, own_id)
         return Forward(route, resolved, prepared, answer_lines=forward.answer_lines)
 

@@ -10,10 +10,13 @@ import asyncio
 import errno
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO
+
+from gateway.core.http.shares import is_beyond
 
 # How much is written to a file, or read from it, at a time (bytes).
 _PIECE_BYTES = 65536
@@ -22,13 +25,39 @@ _PIECE_BYTES = 65536
 _THREADS = 4
 
 
-class BufferRoom:
-    """What the buffers of one worker share: memory, and threads for their files."""
+class NoDiskLeft(OSError):
+    """The files of a client, or of all clients, are too large."""
 
-    def __init__(self, memory: int) -> None:
-        """`memory` in bytes, for all bodies together."""
+
+class BufferRoom:
+    """What the buffers of one worker share: memory, disk, and threads for their files."""
+
+    def __init__(self, memory: int, disk: int, share: int) -> None:
+        """The room for all bodies together.
+
+        memory: bytes
+        disk: bytes in files
+        share: how much of the disk one client may hold (percent; see `shares.py`)
+        """
         self.left = memory
+        self._disk_left = disk
+        self._share = share
+        self._on_disk: Counter[str] = Counter()  # bytes by client
         self._threads: ThreadPoolExecutor | None = None
+
+    def take_disk(self, client: str, size: int) -> bool:
+        """Count bytes in a file of this client, "" for one without a share. False: too many."""
+        self._disk_left -= size
+        self._on_disk[client] += size
+        held, free = self._on_disk[client], self._disk_left
+        return free >= 0 and not (client and is_beyond(held, free, self._share))
+
+    def give_disk_back(self, client: str, size: int) -> None:
+        """Count bytes of a file that is closed."""
+        self._disk_left += size
+        self._on_disk[client] -= size
+        if not self._on_disk[client]:
+            del self._on_disk[client]
 
     @property
     def threads(self) -> ThreadPoolExecutor:
@@ -42,12 +71,14 @@ class BodyBuffer:
     """Takes one body in pieces, and then hands it out in pieces."""
 
     __slots__ = (
+        "_client",
         "_failed",
         "_file",
         "_held",
         "_is_closed",
         "_loop",
         "_max_memory",
+        "_on_disk",
         "_read_at",
         "_ready",
         "_room",
@@ -62,22 +93,26 @@ class BodyBuffer:
         room: BufferRoom,
         loop: asyncio.AbstractEventLoop,
         *,
+        client: str,
         max_memory: int,
         failed: Callable[[OSError], None],
     ) -> None:
         """Begin an empty body.
 
+        client: whose body it is; "" if that cannot be told
         max_memory: a larger body goes into a file (bytes)
         failed: is called if the file cannot be written or read
         """
         self.is_busy = False  # the file is being written or read
         self._room = room
+        self._client = client
         self._loop = loop
         self._max_memory = max_memory
         self._failed: Callable[[OSError], None] | None = failed
         self._held = bytearray()  # the body, or what comes behind the file
         self._file: IO[bytes] | None = None
         self._written = 0  # bytes in the file
+        self._on_disk = 0  # those of them that the room counts
         self._read_at = 0  # how many of them have been read
         self._ready = b""  # a piece that has been read
         self._spills = False  # it goes into a file
@@ -131,6 +166,7 @@ class BodyBuffer:
         if self._file is not None and not self.is_busy:
             self._room.threads.submit(self._file.close)  # to free a large file takes time
             self._file = None
+            self._room.give_disk_back(self._client, self._on_disk)
 
     def _drop(self, size: int) -> None:
         """Forget bytes that have been written, or handed out."""
@@ -165,13 +201,21 @@ class BodyBuffer:
 
     def _done(self, work: asyncio.Future[int]) -> None:
         self.is_busy = False
-        error = work.exception()
         if self._is_closed:
             self.close()
-        elif isinstance(error, OSError):
+            return
+        try:
+            self._count(work.result())
+        except OSError as error:
             assert self._failed is not None
             self._failed(error)
         else:
-            self._drop(work.result())
             assert self._then is not None
             self._then()
+
+    def _count(self, written: int) -> None:
+        """Count bytes that are in the file now. Raises `NoDiskLeft` if they are too many."""
+        self._drop(written)
+        self._on_disk += written
+        if written and not self._room.take_disk(self._client, written):
+            raise NoDiskLeft(errno.EDQUOT, "the client's share of limits.buffered_disk is full")

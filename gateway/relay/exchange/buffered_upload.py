@@ -5,19 +5,23 @@ A server meets no slow client then, and no chunks: the request has a length.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.core.http import refusals
-from gateway.relay.exchange.body_buffer import BodyBuffer
+from gateway.relay.exchange.body_buffer import BodyBuffer, NoDiskLeft
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.expectation import Expectation
 from gateway.relay.exchange.request_body import RequestBody
+from gateway.relay.exchange.stopping import stop
 from gateway.relay.exchange.upload import OVER, POSTPONED, SENT, Upload
+from gateway.relay.loop import eager
 from gateway.relay.outcomes import Refused
 
 if TYPE_CHECKING:
     from gateway.relay.access.decision import Forward
     from gateway.relay.exchange.exchange_side import ExchangeSide
+    from gateway.relay.http1.response_head import ResponseHead
     from gateway.relay.upstream.connection import UpstreamConnection
     from gateway.relay.upstream.pool import Pool
 
@@ -35,7 +39,7 @@ def head_of_whole(head: bytes, length: bytes) -> bytes:
 class BufferedUpload(Upload):
     """Reads the body of one request, and then sends the request."""
 
-    __slots__ = ("_buffer", "_head", "_is_sent")
+    __slots__ = ("_buffer", "_head", "is_sent")
 
     _body: RequestBody
 
@@ -48,10 +52,14 @@ class BufferedUpload(Upload):
             exchange.head, limit=forward.route.action.body_limit, may_trail=None, secret=None
         )
         self._buffer = BodyBuffer(
-            context.buffer_room, context.loop, max_memory=size, failed=self._buffer_failed
+            context.buffer_room,
+            context.loop,
+            client=exchange.network,
+            max_memory=size,
+            failed=self._buffer_failed,
         )
         self._head = b""  # of the request, until it is sent
-        self._is_sent = False  # with its body
+        self.is_sent = False  # with its body
 
     def begin(self) -> None:
         """Read the body, and ask for it first if the client waits for that."""
@@ -64,7 +72,7 @@ class BufferedUpload(Upload):
 
     @property
     def takes_bytes(self) -> bool:
-        return self.uploading
+        return self.uploading or super().takes_bytes
 
     @property
     def awaits_body(self) -> bool:
@@ -72,8 +80,8 @@ class BufferedUpload(Upload):
 
     @property
     def is_blocked(self) -> bool:
-        """Whether no more of the body is read for now: its file is being written."""
-        return self._buffer.is_busy
+        """Whether no more is read for now: the file is being written, or the tunnel is full."""
+        return self._buffer.is_busy if self.uploading else super().is_blocked
 
     def take(self, data: bytes) -> None:
         body, exchange = self._body, self._exchange
@@ -88,16 +96,40 @@ class BufferedUpload(Upload):
         if body.done:
             self.uploading = False
             exchange.client.body_ended(body.rest)
-            self._buffer.finish(self.acquire)
+            self._buffer.finish(self._decide)
         else:
             exchange.client.await_body(len(data), self._forward.route.action.request_body_idle)
 
     def _buffer_failed(self, error: OSError) -> None:
         exchange = self._exchange
-        exchange.context.log.error("a request's body cannot be buffered: %s", error.strerror)
+        exchange.cause = str(error.strerror)
+        if not isinstance(error, NoDiskLeft):
+            exchange.context.log.error("a request's body cannot be buffered: %s", error.strerror)
         exchange.fail(refusals.BUFFER_FULL)
 
     # The request, over a connection.
+
+    def _decide(self) -> None:
+        """Find out who asks by now, and go on."""
+        exchange, head = self._exchange, self._exchange.head
+        context, peer = exchange.context, exchange.client.peer
+        try:
+            decision = eager.begin(context.decide_late(self._forward, head, peer, exchange.own_id))
+        except Exception as outcome:
+            stop(exchange, outcome)
+            return
+        if isinstance(decision, eager.Suspended):
+            exchange.suspended = decision
+            decision.then(self._passes, partial(stop, exchange))
+        else:
+            self._passes(decision)
+
+    def _passes(self, decision: Forward) -> None:
+        exchange = self._exchange
+        exchange.suspended = None  # it refers to the exchange: a cycle would wait for the collector
+        if not exchange.is_over:
+            exchange.forward = self._forward = decision
+            self.acquire()
 
     def send(self, upstream: UpstreamConnection) -> None:
         """Send the head with the beginning of the body, and the rest as the upstream takes it."""
@@ -112,21 +144,21 @@ class BufferedUpload(Upload):
     def send_on(self) -> None:
         """Send pieces of the body for as long as the upstream takes them."""
         while (upstream := self.upstream) is not None and not upstream.blocked:
-            piece = self._buffer.take(self.send_on) if not self._is_sent else None
+            piece = self._buffer.take(self.send_on) if not self.is_sent else None
             if piece is None:
                 return
             if piece or self._head:
                 upstream.send(self._head + piece)
                 self._head = b""
             else:
-                self._is_sent = True
+                self.is_sent = True
                 upstream.await_answer()
 
     def give_back(self, *, reusable: bool) -> None:
         """Give back the connection, and forget the body."""
         if self.state is not OVER:
             self._buffer.close()
-        super().give_back(reusable=reusable and self._is_sent)
+        super().give_back(reusable=reusable and self.is_sent)
         self.delivery = None  # it refers to this upload
 
 
@@ -147,6 +179,9 @@ class _Delivery(Delivery):
     ) -> None:
         super().__init__(exchange, forward, upstream)
         self._upload = upload
+
+    def switches(self, response: ResponseHead) -> bool:
+        return self._upload.is_sent and super().switches(response)
 
     def update_reading(self) -> None:
         super().update_reading()

@@ -17,7 +17,7 @@ from gateway.observe.access_record import AccessRecord
 from gateway.observe.events import Report
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access.admission import Load
-from gateway.relay.access.decision import Decide, DecideAgain
+from gateway.relay.access.decision import Decide, DecideAgain, DecideLate
 from gateway.relay.access.key_cookies import TrustedCookies
 from gateway.relay.access.peer import Peer
 from gateway.relay.exchange.body_buffer import BufferRoom
@@ -38,6 +38,7 @@ class Context:
     requests: RequestReader
     decide: Decide
     decide_again: DecideAgain
+    decide_late: DecideLate
     load: Load
     connections: Shares  # of clients
     request_ids: RequestIds

@@ -5,17 +5,15 @@ It happens at once if the near cache knows the key, else when the store has answ
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
-from gateway.core.http import refusals
-from gateway.observe.events import Event
 from gateway.relay.access import concurrency
 from gateway.relay.access.decision import Forward
-from gateway.relay.exchange import events, logout
+from gateway.relay.exchange import logout
 from gateway.relay.exchange.exchange import ENDED, PASSING, Exchange
+from gateway.relay.exchange.stopping import stop
 from gateway.relay.loop import eager
-from gateway.relay.outcomes import Answered, Refused
+from gateway.relay.outcomes import Refused
 
 
 def decide(exchange: Exchange) -> None:
@@ -28,13 +26,13 @@ def decide(exchange: Exchange) -> None:
     try:
         decision = eager.begin(context.decide(head, peer, exchange.own_id))
     except Exception as outcome:
-        _stopped(exchange, outcome)
+        stop(exchange, outcome)
         return
     if isinstance(decision, Forward):
         _passes(exchange, decision)
     else:
         exchange.suspended = decision
-        decision.then(partial(_passes, exchange), partial(_stopped, exchange))
+        decision.then(partial(_passes, exchange), partial(stop, exchange))
 
 
 def _passes(exchange: Exchange, decision: Forward) -> None:
@@ -58,28 +56,6 @@ def _may_join(exchange: Exchange, decision: Forward) -> bool:
     try:
         exchange.permits = concurrency.take(limits, exchange.head, peer, decision.resolved)
     except Refused as refused:
-        _stopped(exchange, refused)
+        stop(exchange, refused)
         return False
     return True
-
-
-def _stopped(exchange: Exchange, outcome: BaseException) -> None:
-    """Refuse or answer the request here, unless the client has gone."""
-    exchange.suspended = None
-    if isinstance(outcome, Refused | Answered):
-        exchange.stopped_at = outcome.route
-        _report(exchange, outcome.event)
-    if isinstance(outcome, Refused):
-        exchange.cause = outcome.cause
-        exchange.fail(outcome.refusal, outcome.fields)
-    elif isinstance(outcome, Answered):
-        exchange.answer(outcome)
-    elif not isinstance(outcome, asyncio.CancelledError):
-        exchange.context.log.error("the decision on a request failed", exc_info=outcome)
-        exchange.fail(refusals.INTERNAL)
-
-
-def _report(exchange: Exchange, event: Event | None) -> None:
-    """Report a refused key to the audit log."""
-    if event is not None and not exchange.is_over:
-        exchange.context.report(events.of_request(event, exchange))

@@ -12,6 +12,7 @@ from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.loop import eager
+from gateway.relay.outcomes import Answered
 from gateway.relay.upstream.server import Server
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class ExchangeSide(Protocol):
 
     def send_again(self, forward: Forward) -> None:
         """Send the request once more, with another token."""
+
+    def answer(self, answered: Answered) -> None:
+        """Answer without the upstream."""
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
         """Refuse the request: no server could be reached. `server` was tried last."""

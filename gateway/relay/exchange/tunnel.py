@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from gateway.relay.exchange.client_side import ClientSide
     from gateway.relay.upstream.connection import UpstreamConnection
 
-# How long a tunnel may be silent once one direction has ended, in seconds. A WebSocket is over
-# then, since it has a closing handshake of its own (RFC 6455 §7): its last bytes need a moment.
-_HALF_CLOSED_SECONDS = 30.0
-_HALF_CLOSED_WEBSOCKET_SECONDS = 2.0
+# How long a WebSocket may be silent once one direction has ended, in seconds. It is over then,
+# since it has a closing handshake of its own (RFC 6455 §7): its last bytes need a moment.
+_HALF_CLOSED_SECONDS = 2.0
 
 
 class Tunnel:
@@ -75,8 +74,8 @@ class Tunnel:
         if other.has_ended or not (end.reader.can_write_eof() and end.writer.can_write_eof()):
             return False  # asyncio closes a TLS connection as a whole
         end.writer.write_eof()
-        limit = _HALF_CLOSED_SECONDS if self._frames is None else _HALF_CLOSED_WEBSOCKET_SECONDS
-        self.idle_timeout = min(self.idle_timeout, limit)
+        if self._frames is not None:
+            self.idle_timeout = min(self.idle_timeout, _HALF_CLOSED_SECONDS)
         self._upstream.may_be_quiet(self.idle_timeout)
         return True
 

@@ -186,11 +186,11 @@ def upgrade(protocols: Container[bytes]) -> Rule:
     """
 
     def take_upgrade(head: RequestHead, name: bytes, line: bytes) -> None:
-        wanted = grammar.value(line, name).lower()
-        if wanted in protocols:
-            head.upgrade = wanted
-        else:
-            head.purged = True
+        wanted = [token.strip(b" \t") for token in grammar.value(line, name).lower().split(b",")]
+        known = [token for token in wanted if token in protocols]
+        if known:
+            head.upgrade = b", ".join([head.upgrade, *known] if head.upgrade else known)
+        head.purged = head.purged or known != wanted
 
     return take_upgrade
 

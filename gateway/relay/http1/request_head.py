@@ -85,7 +85,7 @@ class RequestHead:
         self.close = False  # the client wants the connection closed after the answer
         self.keep_alive = False  # an HTTP/1.0 client wants it kept open
         self.named: tuple[bytes, ...] = ()  # the other options of Connection
-        self.upgrade: bytes | None = None  # the protocol that an upgrade asks for, in lower case
+        self.upgrade: bytes | None = None  # the protocols that it asks for, in lower case
         self.takes_trailers = False  # TE: trailers
         self.expects_continue = False
         self.presented_key: bytes | None = None  # after "Bearer ", in a field or in a cookie

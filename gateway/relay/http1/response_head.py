@@ -19,11 +19,13 @@ _MAX_FIELDS = 1000
 _LOGIN_STATE = f"={LOGIN_STATE_MARK}".encode()
 
 # Server-sent events (HTML §9.2), sequences of JSON texts (RFC 7464 and RFC 8091, or a text in each
-# line), pictures of cameras, and the streams of gRPC-Web and Connect.
+# line), pictures of cameras, the streams of gRPC-Web and Connect, what containers write (Docker
+# Engine API, "Attach to a container"), and watches of Kubernetes in other forms than JSON.
 _EVENT_STREAM = re.compile(
     rb"(?i)content-type:[ \t]*(?:text/event-stream|multipart/x-mixed-replace"
     rb"|application/(?:(?:x-)?(?:ndjson|jsonl|jsonlines|json-stream)|json-seq|stream\+json"
-    rb"|[\w.-]+\+json-seq|(?:grpc|grpc-web|grpc-web-text|connect)(?:\+[\w.-]+)?))[ \t]*[;\r]"
+    rb"|[\w.-]+\+json-seq|(?:grpc|grpc-web|grpc-web-text|connect)(?:\+[\w.-]+)?"
+    rb"|vnd\.docker\.(?:raw|multiplexed)-stream|[\w.-]+;[ \t]*stream=watch))[ \t]*[;\r]"
 )
 
 

@@ -53,6 +53,7 @@ from gateway.relay.upstream.server import Connect
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+    from gateway.config.traffic_sections import Limits
     from gateway.observe.metrics import Metrics
     from gateway.store.sessions import Sessions
 
@@ -110,6 +111,7 @@ def build_relay(
         requests=requests,
         decide=decider.decide,
         decide_again=decider.decide_again,
+        decide_late=decider.decide_late,
         load=load,
         connections=_connection_shares(config, clients),
         request_ids=RequestIds(Random(SystemRandom().getrandbits(256))),  # noqa: S311 (no secrets)
@@ -118,7 +120,7 @@ def build_relay(
         proxies=Trusted(config.trusted_proxies),
         describing=Trusted(() if config.verify is None else config.verify.trusted),
         write_batch=basis.write_batch,
-        buffer_room=BufferRoom(config.limits.buffered),
+        buffer_room=_buffer_room(config.limits),
         loop=loop,
         cookies=cookies,
         ender=SessionEnder(sessions, loop),
@@ -231,6 +233,11 @@ def _connection_shares(config: Config, clients: Clients) -> Shares:
         return (client.peer.own_network for client in clients)
 
     return Shares(limits.connections, limits.per_address, holders, always=_ALWAYS)
+
+
+def _buffer_room(limits: Limits) -> BufferRoom:
+    """What bodies that are read as a whole may take."""
+    return BufferRoom(limits.buffered, limits.buffered_disk, limits.per_address)
 
 
 def _in_flight(clients: Clients) -> Iterable[Exchange]:
