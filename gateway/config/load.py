@@ -95,44 +95,67 @@ def _with_renewal(config: Config) -> Config:
 
 def _with_files(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
     """Read the files that config.yaml names, and make relative paths absolute."""
-    tls = _absolute(config.store.tls, folder, "ca_file", "cert_file", "key_file")
-    store = _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls})
-    pages = _absolute(config.pages, folder, "templates")
-    logins = tuple(_absolute(login, folder, *login.FILES) for login in config.login)
-    config = config.model_copy(update={"store": store, "pages": pages, "login": logins})
-    logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
-    config = _absolute(config, folder, *logs)
+    config = _with_absolute_paths(config, folder)
+    config, listen_problems = with_certificates(config, folder, document)
+    config, problems = with_signing_keys(config, folder, document)
+    problems += _tls_problems(config.store.tls, ("store", "tls"), document)
+    problems += listen_problems
+    problems += _upstream_tls_problems(config, document)
+    config, secrets_problems = _with_secrets(config, folder, document)
+    return config, [*problems, *secrets_problems]
+
+
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    """Make the paths of config.yaml absolute, which are relative to its folder."""
+    tls_files = ("ca_file", "cert_file", "key_file")
+    tls = _absolute(config.store.tls, folder, *tls_files)
     upstreams = {
-        name: upstream.model_copy(
-            update={"tls": _absolute(upstream.tls, folder, "ca_file", "cert_file", "key_file")}
-        )
+        name: upstream.model_copy(update={"tls": _absolute(upstream.tls, folder, *tls_files)})
         for name, upstream in config.upstreams.items()
     }
-    config = config.model_copy(update={"upstreams": upstreams})
     routes = tuple(
         route
         if route.respond is None
         else route.model_copy(update={"respond": _absolute(route.respond, folder, "file")})
         for route in config.routes
     )
-    config = config.model_copy(update={"routes": routes})
-    config, listen_problems = with_certificates(config, folder, document)
-    config, problems = with_signing_keys(config, folder, document)
-    problems += _tls_problems(tls, ("store", "tls"), document)
-    problems += listen_problems
-    problems += _upstream_tls_problems(config, document)
+    logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
+    return _absolute(config, folder, *logs).model_copy(
+        update={
+            "store": _absolute(config.store, folder, "data_dir").model_copy(update={"tls": tls}),
+            "pages": _absolute(config.pages, folder, "templates"),
+            "login": tuple(_absolute(login, folder, *login.FILES) for login in config.login),
+            "upstreams": upstreams,
+            "routes": routes,
+        }
+    )
+
+
+def _absolute(section: M, folder: Path, *names: str) -> M:
+    """Make the paths in these fields of a section absolute."""
+    paths = {name: getattr(section, name) for name in names}
+    there = {name: str((folder / path).absolute()) for name, path in paths.items() if path}
+    return section.model_copy(update=there)
+
+
+def _is_file(log: str) -> bool:
+    return log not in ("stdout", "off")
+
+
+def _with_secrets(config: Config, folder: Path, document: Document) -> tuple[Config, list[Problem]]:
+    """Add the secrets of `session.secrets_file`."""
     name = config.session.secrets_file
     if name is None:
-        return config, problems
+        return config, []
     try:
         lines = _secrets_in(folder / name)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        message = f"cannot be read: {reason}"
-        return config, [*problems, document.problem(("session", "secrets_file"), message)]
+        where = ("session", "secrets_file")
+        return config, [document.problem(where, f"cannot be read: {reason}")]
     secrets = (*config.session.secrets, *(Secret(line) for line in lines))
     session = config.session.model_copy(update={"secrets": secrets})
-    return config.model_copy(update={"session": session}), problems
+    return config.model_copy(update={"session": session}), []
 
 
 def _secrets_in(file: Path) -> list[str]:
@@ -141,17 +164,6 @@ def _secrets_in(file: Path) -> list[str]:
     if not text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
         raise ValueError
     return text.split()
-
-
-def _is_file(log: str) -> bool:
-    return log not in ("stdout", "off")
-
-
-def _absolute(section: M, folder: Path, *names: str) -> M:
-    """Make the paths in these fields of a section absolute."""
-    paths = {name: getattr(section, name) for name in names}
-    there = {name: str((folder / path).absolute()) for name, path in paths.items() if path}
-    return section.model_copy(update=there)
 
 
 def _upstream_tls_problems(config: Config, document: Document) -> Iterator[Problem]:
