@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,39 @@ def build(
 
     refused: counts a refusal
     """
-    services = LoginServices(
+    services = _login_services(config, sessions, calls)
+    logins = [(section, open_login(section, services)) for section in config.login]
+    with_provider = {section.path: login for section, login in logins if section.provider_issuer}
+    logouts = LogoutService(config, sessions, calls, with_provider)
+    captures = CaptureEndpoint(
+        config, sessions, calls, {section.path: login for section, login in logins}, logouts
+    )
+    app = web.Application(
+        middlewares=[refusals_as_problems, _of_client, capturing(captures)],
+        client_max_size=_max_body(config) + 1,
+    )
+    app[REFUSED] = refused
+    app[LOGIN_PAGE] = config.login_page
+    app[CORS] = Policy.of(config.cors)
+    app.on_response_prepare.append(without_server_field)
+    pages.add_templates(app, config.pages.templates, _leads_to(config))
+    _add_logouts(app, config, logouts, sessions)  # first: a login may serve other methods there
+    _add_logins(app, config, logins, services)
+    if config.sessions.path is not None:
+        listed = SessionsEndpoint(config.sessions.path, config, logouts, sessions.directory)
+        app.router.add_route("*", config.sessions.path, listed.__call__)
+        app.router.add_route("*", config.sessions.path + "/{handle}", listed.__call__)
+    if config.whoami is not None:
+        whoami = WhoamiEndpoint(config.whoami, sessions)
+        app.router.add_route("*", config.whoami.path, whoami.__call__)
+    if services.minter is not None:
+        sessions.renewals.register(NAMED, MintedRenewal(SessionMinter(NAMED, services)))
+        app.router.add_route("*", JWKS_PATH, JwksEndpoint(services.minter).__call__)
+    return app
+
+
+def _login_services(config: Config, sessions: Sessions, calls: Backends) -> LoginServices:
+    return LoginServices(
         backends=calls,
         sessions=sessions,
         minter=minter(config),
@@ -82,66 +114,54 @@ def build(
         accounts=config.guessing.account,
         return_origins=frozenset(config.pages.return_origins),
     )
-    logins = [(section, open_login(section, services)) for section in config.login]
-    with_provider = {section.path: login for section, login in logins if section.provider_issuer}
-    logouts = LogoutService(config, sessions, calls, with_provider)
-    captures = CaptureEndpoint(
-        config, sessions, calls, {section.path: login for section, login in logins}, logouts
-    )
+
+
+def _max_body(config: Config) -> int:
+    """The largest body of a request that any endpoint reads (bytes)."""
     captured = [rule.body_size or 0 for rule in config.routes if rule.is_read_whole]
-    max_body = max([0, *max_bodies(config).values(), *captured])
-    app = web.Application(
-        middlewares=[refusals_as_problems, _of_client, capturing(captures)],
-        client_max_size=max_body + 1,
-    )
-    app[REFUSED] = refused
-    app[LOGIN_PAGE] = config.login_page
-    app[CORS] = Policy.of(config.cors)
-    app.on_response_prepare.append(without_server_field)
-    pages.add_templates(app, config.pages.templates, _leads_to(config))
+    return max([0, *max_bodies(config).values(), *captured])
+
+
+def _add_logouts(
+    app: web.Application, config: Config, logouts: LogoutService, sessions: Sessions
+) -> None:
+    for served in config.logout:
+        logout = LogoutEndpoint(served, logouts, sessions, config.sessions.path)
+        for method in with_head(served.methods):
+            app.router.add_route(method, served.path, logout.__call__)
+
+
+def _add_logins(
+    app: web.Application,
+    config: Config,
+    logins: Sequence[tuple[LoginSection, Login]],
+    services: LoginServices,
+) -> None:
+    """Add the login page, the paths of the logins, and those of refresh calls."""
     login_page = None
     if config.pages.login is not None:
         login_page = LoginPageEndpoint(config.pages.login, config)
         app.router.add_route("*", login_page.path, login_page.__call__)
     refreshing = {
-        path.path: _refresh_endpoint(path, config, sessions, logins)
+        path.path: _refresh_endpoint(path, config, services.sessions, logins)
         for path in refresh_paths(config)
     }
-    listed = config.sessions.path
-    for served in config.logout:
-        logout = LogoutEndpoint(served, logouts, sessions, listed)
-        for method in with_head(served.methods):  # a login may serve other ones at this path
-            app.router.add_route(method, served.path, logout.__call__)
     for section, login in logins:
-        page = login_page if section.has_form else None
         for path in section.paths:
-            answer = _answer(section, login, path, config, sessions)
-            refresh = refreshing.pop(path.path, None)
             endpoint = LoginEndpoint(
                 section,
                 path,
-                answer,
+                _answer(section, login, path, config, services.sessions),
                 keys=config.keys,
                 identity=config.identity,
-                login_page=page,
+                login_page=login_page if section.has_form else None,
                 return_origins=services.return_origins,
-                refresh=refresh,
+                refresh=refreshing.pop(path.path, None),
             )
             app.router.add_route("*", path.path, endpoint.__call__)
         app.on_cleanup.append(partial(_close, login))
-    for at, refresh in refreshing.items():
-        app.router.add_route("*", at, refresh.__call__)
-    if listed is not None:
-        devices = SessionsEndpoint(listed, config, logouts, sessions.directory)
-        app.router.add_route("*", listed, devices.__call__)
-        app.router.add_route("*", listed + "/{handle}", devices.__call__)
-    if config.whoami is not None:
-        whoami = WhoamiEndpoint(config.whoami, sessions)
-        app.router.add_route("*", config.whoami.path, whoami.__call__)
-    if services.minter is not None:
-        sessions.renewals.register(NAMED, MintedRenewal(SessionMinter(NAMED, services)))
-        app.router.add_route("*", JWKS_PATH, JwksEndpoint(services.minter).__call__)
-    return app
+    for path_alone, refresh in refreshing.items():
+        app.router.add_route("*", path_alone, refresh.__call__)
 
 
 @web.middleware

@@ -144,11 +144,10 @@ class LogoutService:
         subject: str = "",
     ) -> None:
         """`subject` is the subject of sessions whose own record does not tell it."""
-        headers = request.headers
-        name, address = headers.get("X-Request-Id", ""), headers.get("X-Real-IP", "")
-        for event in of_sessions(kind, ended, reason=reason, request_id=name, by=by):
-            whose = event.subject or subject
-            self._sessions.report(replace(event, subject=whose, address=address))
+        request_id = request.headers.get("X-Request-Id", "")
+        address = request.headers.get("X-Real-IP", "")
+        for event in of_sessions(kind, ended, reason=reason, request_id=request_id, by=by):
+            self._sessions.report(replace(event, subject=event.subject or subject, address=address))
 
     async def _opened(self, request: web.Request, config: Logout) -> Session | None:
         """The session that ends, if more of it is wanted than its token.
