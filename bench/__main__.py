@@ -7,16 +7,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from bench import faults, gateways, held, limits, logouts, modes, report, routes, streams, workers
 from bench.gateways import Gateway
 from bench.ground import Ground, prepared
+from bench.load import Sample
 from bench.machine import BenchError, description, missing_packages, raise_file_limit
 from bench.modes import Effort
 from bench.report import Verdict
+from bench.streams import StreamSample
 
 # The gateways that each mode measures. The auth service behind Caddy knows one key only, so the
 # cold walk is for gateways that look sessions up in Redis.
@@ -30,7 +32,7 @@ _TAKES_PART = {
         gateways.CADDY,
         gateways.NAIVE,
     ),
-    "memory": tuple(one for one in gateways.ALL if one is not gateways.LATCHKEY_ALL),
+    "memory": tuple(gateway for gateway in gateways.ALL if gateway is not gateways.LATCHKEY_ALL),
     "websocket": gateways.STREAMING,
     "events": gateways.STREAMING,
     "logout": (gateways.LATCHKEY,),
@@ -40,6 +42,9 @@ _TAKES_PART = {
     "workers": (gateways.LATCHKEY,),
     "faults": (gateways.LATCHKEY,),  # beside peers of its own
 }
+# Of a mode: the table, the verdicts and the bare figures.
+Result = tuple[str, list[Verdict], object]
+
 _STREAMS = ("websocket", "events")
 _LOADS = {
     "warm": modes.warm,
@@ -90,65 +95,80 @@ def _run(options: argparse.Namespace) -> None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def _one(
-    mode: str, ground: Ground, taking_part: Sequence[Gateway], effort: Effort
-) -> tuple[str, list[Verdict], object]:
-    """The table, the verdicts and the bare figures of a mode."""
+def _one(mode: str, ground: Ground, taking_part: Sequence[Gateway], effort: Effort) -> Result:
+    """Measure a mode."""
+    if mode in _ALONE:
+        return _ALONE[mode](ground, effort)
     if mode == "memory":
         memory = modes.memory(ground, taking_part)
         return (
             report.memory_table(memory, taking_part),
             report.memory_verdicts(memory),
-            {name: asdict(one) for name, one in memory.items()},
+            {name: asdict(usage) for name, usage in memory.items()},
         )
     if mode in _STREAMS:
         streamed = streams.measure_streams(mode, ground, taking_part, effort)
-        return (
-            report.stream_table(streamed, taking_part),
-            report.load_verdicts(mode, streamed),
-            {name: [asdict(sample) for sample in rounds] for name, rounds in streamed.items()},
-        )
-    if mode == "logout":
-        timed = logouts.time_logouts(ground, effort.logouts)
-        return report.logout_table(timed), report.logout_verdicts(timed), asdict(timed)
-    if mode == "sessions":
-        filled = held.hold(ground, effort.held)
-        return report.held_table(filled), report.held_verdicts(filled), asdict(filled)
-    if mode == "limits":
-        checks = limits.time_checks()
-        return report.checks_table(checks), report.checks_verdicts(checks), asdict(checks)
-    if mode == "routes":
-        matching = routes.time_matching()
-        return (
-            report.matching_table(matching),
-            report.matching_verdicts(matching),
-            {str(size): asdict(one) for size, one in matching.items()},
-        )
-    if mode == "workers":
-        return _scaling(effort)
-    if mode == "faults":
-        seen = faults.measure()
-        by_fault = {
-            fault: {name: asdict(one) for name, one in by_peer.items()}
-            for fault, by_peer in seen.items()
-        }
-        return report.faults_table(seen), report.faults_verdicts(seen), by_fault
+        table = report.stream_table(streamed, taking_part)
+        return table, report.load_verdicts(mode, streamed), _bare(streamed)
     samples = _LOADS[mode](ground, taking_part, effort)
-    return (
-        report.load_table(samples, taking_part),
-        report.load_verdicts(mode, samples),
-        {name: [asdict(sample) for sample in rounds] for name, rounds in samples.items()},
-    )
+    table = report.load_table(samples, taking_part)
+    return table, report.load_verdicts(mode, samples), _bare(samples)
 
 
-def _scaling(effort: Effort) -> tuple[str, list[Verdict], object]:
-    """The mode `workers`, or why it is not measured; that is neither met nor missed."""
+def _bare(by_gateway: Mapping[str, Sequence[Sample | StreamSample]]) -> object:
+    """The figures of each round, by gateway."""
+    return {name: [asdict(sample) for sample in rounds] for name, rounds in by_gateway.items()}
+
+
+def _logout(ground: Ground, effort: Effort) -> Result:
+    timed = logouts.time_logouts(ground, effort.logouts)
+    return report.logout_table(timed), report.logout_verdicts(timed), asdict(timed)
+
+
+def _sessions(ground: Ground, effort: Effort) -> Result:
+    filled = held.hold(ground, effort.held)
+    return report.held_table(filled), report.held_verdicts(filled), asdict(filled)
+
+
+def _limits(_ground: Ground, _effort: Effort) -> Result:
+    checks = limits.time_checks()
+    return report.checks_table(checks), report.checks_verdicts(checks), asdict(checks)
+
+
+def _routes(_ground: Ground, _effort: Effort) -> Result:
+    matching = routes.time_matching()
+    figures = {str(size): asdict(found) for size, found in matching.items()}
+    return report.matching_table(matching), report.matching_verdicts(matching), figures
+
+
+def _workers(_ground: Ground, effort: Effort) -> Result:
+    """Two workers beside one, or why they are not measured; that is neither met nor missed."""
     cores = workers.usable_cores()
     if len(cores) < workers.NEEDED_CORES:
         needed = f"{workers.NEEDED_CORES} cores: the load, the upstream with Redis, two workers"
         return f"not measured: it needs {needed}; there are {len(cores)}", [], None
     scaling = workers.measure_scaling(cores, effort)
     return report.scaling_table(scaling), report.scaling_verdicts(scaling), asdict(scaling)
+
+
+def _faults(_ground: Ground, _effort: Effort) -> Result:
+    seen = faults.measure()
+    figures = {
+        fault: {name: asdict(found) for name, found in by_peer.items()}
+        for fault, by_peer in seen.items()
+    }
+    return report.faults_table(seen), report.faults_verdicts(seen), figures
+
+
+# The modes without peers, or with peers of their own.
+_ALONE: dict[str, Callable[[Ground, Effort], Result]] = {
+    "logout": _logout,
+    "sessions": _sessions,
+    "limits": _limits,
+    "routes": _routes,
+    "workers": _workers,
+    "faults": _faults,
+}
 
 
 def _options() -> argparse.Namespace:

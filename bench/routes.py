@@ -41,7 +41,10 @@ def time_matching() -> dict[int, Matching]:
             heads = _heads(size, number)
             found[size].append(Matching(new=_time(table, heads), remembered=_time(table, heads)))
     return {
-        size: Matching(min(one.remembered for one in rounds), min(one.new for one in rounds))
+        size: Matching(
+            remembered=min(matching.remembered for matching in rounds),
+            new=min(matching.new for matching in rounds),
+        )
         for size, rounds in found.items()
     }
 
