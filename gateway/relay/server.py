@@ -80,7 +80,6 @@ class Relay:
         report: the metrics of the rest, which are published at the same times
         meter: measures the delay of the event loop
         """
-        self._context = context
         self._clients = clients
         self._pools = pools
         self._live = live

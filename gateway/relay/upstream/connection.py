@@ -69,7 +69,6 @@ class UpstreamConnection(asyncio.Protocol):
         "_held",
         "_idle_limit",
         "_owner",
-        "_settings",
         "_state",
         "_timeouts",
         "_write_batch",
@@ -102,7 +101,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.stall: tuple[int, float] | None = None  # see `loop/deadlines.py`
         self.deadline = math.inf
         self._owner = owner
-        self._settings = settings
         self._clock = clock
         self._write_batch = write_batch
         self._state = IDLE
