@@ -106,10 +106,14 @@ def _tried(options: argparse.Namespace) -> Iterator[tuple[RuleSource, list[Examp
         claims = json.loads(options.claims)
     except ValueError:
         raise _Unusable("--claims is not JSON") from None
-    said: dict[str, Any] = {"claims": claims, "subject": options.subject, "host": options.host}
-    said["route"] = options.route
+    fields = {
+        "claims": claims,
+        "subject": options.subject,
+        "host": options.host,
+        "route": options.route,
+    }
     text = f"{options.method} {options.path}"
-    yield source, [Example(_request(text, said, ()), None)]
+    yield source, [Example(_request(text, fields, ()), None)]
 
 
 def _configured(config: str) -> dict[RuleSource, list[str]]:
@@ -153,37 +157,44 @@ def _examples(source: RuleSource, routes: Iterable[str]) -> list[Example]:
     if not isinstance(listed, list):
         raise _Unusable(f"{file}: needs a list of examples under the name of each rule")
     found = []
-    for number, said in enumerate(listed, 1):
+    for number, fields in enumerate(listed, 1):
         try:
-            found.append(_example(said, routes))
+            found.append(_example(fields, routes))
         except _Unusable as error:
             raise _Unusable(f"{file}: example {number} of {source.function} {error}") from None
     return found
 
 
-def _example(said: Any, routes: Iterable[str]) -> Example:
-    if not isinstance(said, dict) or ("allow" in said) == ("refuse" in said):
+def _example(fields: Any, routes: Iterable[str]) -> Example:
+    """An example of the file. Raises `_Unusable`."""
+    if not isinstance(fields, dict) or ("allow" in fields) == ("refuse" in fields):
         raise _Unusable("needs one of allow and refuse, such as allow: GET /items/7")
-    unknown = said.keys() - _EXAMPLE_KEYS
+    unknown = fields.keys() - _EXAMPLE_KEYS
     if unknown:
         raise _Unusable(f"has an unknown key: {min(map(str, unknown))}")
-    allowed = "allow" in said
-    return Example(_request(said["allow" if allowed else "refuse"], said, routes), allowed)
+    allowed = "allow" in fields
+    return Example(_request(fields["allow" if allowed else "refuse"], fields, routes), allowed)
 
 
-def _request(text: Any, said: Mapping[str, Any], routes: Iterable[str]) -> Request:
+def _request(text: Any, fields: Mapping[str, Any], routes: Iterable[str]) -> Request:
+    """The request that a rule is asked about. Raises `_Unusable`.
+
+    text: method and path
+    fields: what else is given of it
+    routes: patterns that may name segments of the path
+    """
     method, _, path = text.partition(" ") if isinstance(text, str) else ("", "", "")
-    claims = said.get("claims") or {}
+    claims = fields.get("claims") or {}
     if not method or not path.startswith("/"):
         raise _Unusable("needs a method and a path, such as GET /items/7")
     if not isinstance(claims, dict):
         raise _Unusable("needs claims that are an object of names and values")
-    subject = said.get("subject") or claims.get("sub")
+    subject = fields.get("subject") or claims.get("sub")
     return Request(
         method=method,
         path=path,
-        host=said.get("host") or "",
-        params=said.get("params") or _params(path, said.get("route"), routes),
+        host=fields.get("host") or "",
+        params=fields.get("params") or _params(path, fields.get("route"), routes),
         subject=subject,
         claims={**claims, "sub": subject},
     )
@@ -207,8 +218,8 @@ def _try_rule(source: RuleSource, function: Function, examples: Iterable[Example
     print(source.label)
     wrong = 0
     for example in examples:
-        said, word = _answer(function, source, example.request)
-        is_right = said is not None and example.allowed in (None, said)
+        allowed, word = _answer(function, source, example.request)
+        is_right = allowed is not None and example.allowed in (None, allowed)
         wrong += not is_right
         print(f"  {'ok   ' if is_right else 'WRONG'} {word} {example}")
     return wrong
@@ -218,12 +229,12 @@ def _answer(function: Function, source: RuleSource, request: Request) -> tuple[b
     """What a rule says of a request; None if it fails. Then the same in a word."""
     try:
         with TimeLimit() as limit:
-            said: object = limit.run(lambda: function(request))
+            allowed: object = limit.run(lambda: function(request))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit would say how this command has ended
         place = line_in(source.file, error.__traceback__)
         return None, f"raises {type(error).__name__} in line {place} ({error}) on"
-    if not isinstance(said, bool):
-        return None, f"returns {type(said).__name__}, and not True or False, for"
-    return said, "allows" if said else "refuses"
+    if not isinstance(allowed, bool):
+        return None, f"returns {type(allowed).__name__}, and not True or False, for"
+    return allowed, "allows" if allowed else "refuses"

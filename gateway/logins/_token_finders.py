@@ -15,9 +15,9 @@ from gateway.core.http import set_cookies
 from gateway.core.json_text import pointed
 from gateway.core.logins import (
     lifetimes,
+    opaque_claims,
     opaque_tokens,
     reply_tokens,
-    said_claims,
     throttle_keys,
 )
 from gateway.core.logins.replies import Reply
@@ -95,8 +95,8 @@ class JwtFinder(TokenFinder):
         name = claims.subject(self._names)
         pointers = [name for name in self._names if name.startswith("/")]
         if name is None and pointers:
-            said = await off_loop(reply.is_large, said_claims.document, reply)
-            name = await off_loop(sent.is_large, _name_in, said, pointers, sent)
+            document = await off_loop(reply.is_large, opaque_claims.document, reply)
+            name = await off_loop(sent.is_large, _name_in, document, pointers, sent)
         return HandedOut(found, claims, name)
 
 
@@ -132,23 +132,27 @@ class OpaqueFinder(TokenFinder):
             name = await off_loop(sent.is_large, _name_in, replied, self._config.subject, sent)
             kept = await off_loop(replied != {}, self._kept, replied, sent)
         else:
-            said = await self._userinfo(reply, found, of_client)
-            name = _name_in(said, self._config.subject, None)
-            kept = claim_names.chosen(said, self._config.claims) if self._config.claims else said
+            document = await self._userinfo(reply, found, of_client)
+            name = _name_in(document, self._config.subject, None)
+            kept = (
+                claim_names.chosen(document, self._config.claims)
+                if self._config.claims
+                else document
+            )
         return HandedOut(found, Claims(kept, expires), name, self._claims_text(kept))
 
     def _expiry(
-        self, reply: Reply, found: Found, said: Mapping[str, Any], now: float
+        self, reply: Reply, found: Found, document: Mapping[str, Any], now: float
     ) -> float | None:
         """When the token expires: by config.yaml, by the reply or with its cookie."""
         lifetime = self._config.lifetime
         if isinstance(lifetime, float):
             return now + lifetime
         if isinstance(lifetime, JsonPointer):
-            return lifetimes.expiry_at(said, pointed(lifetime.pointer), now)
+            return lifetimes.expiry_at(document, pointed(lifetime.pointer), now)
         if isinstance(found, InBody):
-            return lifetimes.expiry_beside(said, found.names, now)
-        expires = lifetimes.expiry_beside(said, (), now)
+            return lifetimes.expiry_beside(document, found.names, now)
+        expires = lifetimes.expiry_beside(document, (), now)
         if expires is None and reply_tokens.is_in_cookie(reply, found):
             return set_cookies.ends_at(set_cookies.read(reply.fields[found.index][1]), now)
         return expires
@@ -168,7 +172,7 @@ class OpaqueFinder(TokenFinder):
 
         return is_written
 
-    def _kept(self, said: Mapping[str, Any], sent: EchoDetector) -> dict[str, Any]:
+    def _kept(self, document: Mapping[str, Any], sent: EchoDetector) -> dict[str, Any]:
         """The claims of a reply that the session keeps. Raises `BadToken`.
 
         GraphQL clients choose the names below `data`, so these are kept only if config.yaml names
@@ -178,40 +182,42 @@ class OpaqueFinder(TokenFinder):
         for name in names:
             _require_own_name(name, sent)
         if names:
-            kept = claim_names.chosen(said, names)
+            kept = claim_names.chosen(document, names)
         else:
-            shown = ((name, said[name]) for name in said if name != said_claims.GRAPHQL_DATA)
+            shown = (
+                (name, document[name]) for name in document if name != opaque_claims.GRAPHQL_DATA
+            )
             kept = {name: value for name, value in shown if value != ""}  # erased tokens are empty
-        is_kept = said_claims.text_of(kept) is not None  # so there are not many
-        return said_claims.not_written(kept, self._is_written(sent)) if is_kept else kept
+        is_kept = opaque_claims.text_of(kept) is not None  # so there are not many
+        return opaque_claims.not_written(kept, self._is_written(sent)) if is_kept else kept
 
     def _claims_text(self, claims: Mapping[str, Any]) -> bytes:
-        text = said_claims.text_of(claims)
+        text = opaque_claims.text_of(claims)
         if text is not None:
             return text
         _log.error(
             "login at %s: what the backend says of the user is too large to keep (at most %d "
             "bytes), so it is left out: let `claims` name what is needed",
             self._config.path,
-            said_claims.MAX_BYTES,
+            opaque_claims.MAX_BYTES,
         )
         return b"{}"
 
 
 def _said_beside(reply: Reply, found: Found) -> dict[str, Any]:
     """What a reply says beside its token."""
-    return said_claims.document(said_claims.without_tokens(reply, found))
+    return opaque_claims.document(opaque_claims.without_tokens(reply, found))
 
 
 def _name_in(
-    said: Mapping[str, Any], names: Sequence[str], sent: EchoDetector | None
+    document: Mapping[str, Any], names: Sequence[str], sent: EchoDetector | None
 ) -> str | None:
     """The name of the user in what a backend says.
 
     Raises `BadToken` if a client may have chosen the place; `sent` is its request.
     """
     for name in names:
-        found = subjects.name_of(claim_names.find(said, name))
+        found = subjects.name_of(claim_names.find(document, name))
         if found is not None:
             if sent is not None:
                 _require_own_name(name, sent)
@@ -222,5 +228,5 @@ def _name_in(
 def _require_own_name(name: str, sent: EchoDetector) -> None:
     """Raise `BadToken` for a place that a GraphQL client may have named."""
     outer, *inner = claim_names.path_of(name)
-    if outer == said_claims.GRAPHQL_DATA and any(map(sent.may_name, inner)):
+    if outer == opaque_claims.GRAPHQL_DATA and any(map(sent.may_name, inner)):
         raise BadToken("named_by_client")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.logins import reply_rewriting, reply_tokens, said_claims, token_sending
+from gateway.core.logins import opaque_claims, reply_rewriting, reply_tokens, token_sending
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.reply_tokens import Found
 from gateway.core.logins.token_sending import Request
@@ -49,10 +49,10 @@ class Userinfo:
             timeout=config.timeout,
             max_reply=config.max_reply,
         )
-        said = said_claims.document(reply_rewriting.scrub(answer, found.token))
-        if not said:
+        claims = opaque_claims.document(reply_rewriting.scrub(answer, found.token))
+        if not claims:
             raise BadToken(f"userinfo_answered_{answer.status}, without a JSON object")
-        return said
+        return claims
 
     def _request(self, reply: Reply, found: Found) -> Request:
         """The target and the field lines with the token, as the upstream gets it."""

@@ -9,9 +9,9 @@ from gateway.core import json_text
 from gateway.core.json_text import NotJson, pointed
 from gateway.core.logins.denials import is_denial
 from gateway.core.logins.mfa import replies as mfa_replies
+from gateway.core.logins.opaque_claims import GRAPHQL_DATA
 from gateway.core.logins.replies import Reply
 from gateway.core.logins.request_echo import EchoDetector
-from gateway.core.logins.said_claims import GRAPHQL_DATA
 from gateway.core.logins.token_places import ClaimPlace, JsonPointer
 from gateway.core.tokens.minting import BadClaims, check_claims, subject_of
 

@@ -130,8 +130,8 @@ class Session:
         if self.login == NAMED:
             return 0
         at = float(self.auth_time or self.issued_at)
-        said = self.claims.get("auth_time")
-        return min(at, said) if timestamps.is_date(said) else at
+        claimed = self.claims.get("auth_time")
+        return min(at, claimed) if timestamps.is_date(claimed) else at
 
     @property
     def parent_id(self) -> str:

@@ -64,8 +64,8 @@ def check_nonce(payload: Mapping[str, Any], nonce: str) -> None:
 
 def login_time(payload: Mapping[str, Any]) -> float | None:
     """When the user has logged in at the provider (UNIX seconds), if it says so."""
-    said = payload.get("auth_time")
-    return float(min(said, timestamps.LATEST)) if timestamps.is_date(said) and said >= 0 else None
+    at = payload.get("auth_time")
+    return float(min(at, timestamps.LATEST)) if timestamps.is_date(at) and at >= 0 else None
 
 
 def check_login_time(payload: Mapping[str, Any], earliest: float) -> None:
