@@ -178,17 +178,24 @@ def test_a_type_and_a_size_of_its_own(gate: Gateway, shop: Upstream) -> None:
 
 
 def test_answers_without_a_body(gate: Gateway, shop: Upstream) -> None:
-    """HEAD tells of the plain form that it varies, and so does 304."""
+    """A 304 varies, too, and HEAD tells what GET would send (RFC 9110 §8.6, §9.3.2)."""
     shop.clear(always(b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n\r\n'))
     found = ask(gate.port, request().replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert (status(found), fields_by_name(found)["Vary"]) == (304, "Accept-Encoding")
-    head = answer().partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    head = answer('ETag: "a"').partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     shop.clear(always(head))
-    asked = request(method="HEAD").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    found = ask(gate.port, asked)
-    assert fields_by_name(found)["Vary"] == "Accept-Encoding"
-    assert fields_by_name(found)["Content-Length"] == str(len(TEXT))
-    assert found.endswith(b"\r\n\r\n")
+    for takes, coding, length, tag in (
+        ("gzip", "gzip", None, 'W/"a"'),
+        ("", None, len(TEXT), '"a"'),
+    ):
+        asked = request(takes=takes, method="HEAD")
+        found = ask(gate.port, asked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        fields = fields_by_name(found)
+        assert (fields["Vary"], fields["ETag"]) == ("Accept-Encoding", tag)
+        assert fields.get("Content-Encoding") == coding
+        assert fields.get("Content-Length") == (length and str(length))
+        assert "Transfer-Encoding" not in fields
+        assert found.endswith(b"\r\n\r\n")
 
 
 def test_http_1_0_gets_the_plain_form(gate: Gateway, shop: Upstream) -> None:

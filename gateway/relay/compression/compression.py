@@ -35,7 +35,7 @@ _STRONG_TAG = re.compile(rb'(?i:etag):[ \t]*("[^"]*")')
 _RANGES = b"accept-ranges:"
 
 # Statuses whose answers have no body, or a part of one.
-_BODILESS = frozenset({204, 205, 304})
+_BODILESS = frozenset({101, 204, 205, 304})
 _NOT_MODIFIED, _PARTIAL = 304, 206
 
 
@@ -70,7 +70,8 @@ class Compression:
         An answer that could be encoded varies by what clients take, encoded or not
         (RFC 9110 §12.5.5).
 
-        with_body: whether a body follows
+        with_body: whether a body follows. The head of an answer to HEAD is that of GET, since a
+            Content-Length has to be that of the answer to GET (RFC 9110 §8.6)
         """
         if response.status == _NOT_MODIFIED:
             return _not_modified(response, request), None
@@ -78,10 +79,10 @@ class Compression:
             return response, None
         shown = _varying(response)
         coding = None
-        if with_body and not request.old and not _forbids_changes(request):
+        if not request.old and not _forbids_changes(request):
             coding = content_codings.chosen(request.passed_list(b"accept-encoding"), self.codings)
-        encoder = None if coding is None else encoder_of(coding)
-        if coding is None or encoder is None:
+        encoder = encoder_of(coding) if coding is not None and with_body else None
+        if coding is None or (with_body and encoder is None):
             return shown, None
         return _encoded(shown, coding), encoder
 
