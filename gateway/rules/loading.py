@@ -108,6 +108,7 @@ def _module(source: RuleSource) -> ModuleType:
 def _importing_beside(file: str) -> Iterator[None]:
     """Let a file import its neighbours, after all other modules, and write nothing."""
     folder, writes = str(Path(file).absolute().parent), sys.dont_write_bytecode
+    known = set(sys.modules)
     sys.path.append(folder)
     sys.dont_write_bytecode = True
     try:
@@ -115,6 +116,32 @@ def _importing_beside(file: str) -> Iterator[None]:
     finally:
         sys.path.remove(folder)
         sys.dont_write_bytecode = writes
+        _forget_neighbours(folder, known)
+
+
+def _forget_neighbours(folder: str, known: set[str]) -> None:
+    """Forget the modules of a folder: another folder may have others of the same names.
+
+    known: the modules that had been there before
+    """
+    packages = ((name, name.partition(".")[0]) for name in sys.modules.keys() - known)
+    neighbours = [
+        name
+        for name, package in packages
+        if package not in known and _stands_at(f"{folder}/{package}", sys.modules[name])
+    ]
+    for name in neighbours:  # after all have been asked: folders ask the modules around them
+        del sys.modules[name]
+
+
+def _stands_at(place: str, module: ModuleType) -> bool:
+    """Whether a module is this package, a part of it, or a file of its name."""
+    files = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(
+        file == place or file.startswith((f"{place}.", f"{place}/"))
+        for file in files
+        if isinstance(file, str)
+    )
 
 
 def line_in(file: str, traceback: TracebackType | None) -> int:

@@ -222,6 +222,22 @@ def rule(request, team=Team("a")):
     assert [file.name for file in tmp_path.iterdir()] == ["neighbour_of_rules.py"]
 
 
+def test_neighbours_are_those_of_the_files_own_folder(tmp_path: Path) -> None:
+    """Another folder may have modules, packages and folders of the same names."""
+    code = "import teams\nfrom rights import edit\nfrom more.rights import read\nimport colorsys\n"
+    code += "def rule(request): return [teams.NAME, edit.NAME, read.NAME]"
+    loader = RuleLoader()
+    functions: list[Callable[..., Any]] = []
+    for name in ("a", "b"):
+        for file in ("teams.py", "rights/__init__.py", "rights/edit.py", "more/rights/read.py"):
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(f"NAME = '{name}'")
+        functions.append(loader.function(source(code, file=str(tmp_path / name / "rules.py"))))
+    assert [function(REQUEST) for function in functions] == [["a"] * 3, ["b"] * 3]
+    assert "colorsys" in sys.modules
+    assert not {"teams", "rights", "more.rights"} & sys.modules.keys()
+
+
 def test_a_file_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for commands that load it in their own process. The signal is free again after that."""
     monkeypatch.setattr(loading, "MAX_LOAD_SECONDS", 0.05)
