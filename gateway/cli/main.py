@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from gateway.processes.signals import block_signals
+
+    block_signals()  # first: the other imports take a tenth of a second, and SIGHUP would end it
     from gateway.cli.run import run
 
     return run(options)

@@ -17,13 +17,15 @@ from gateway.processes.errors import StartError
 from gateway.processes.file_watch import FileWatch
 from gateway.processes.forking import preload
 from gateway.processes.inherited import take_inherited
-from gateway.processes.signals import block_signals, stop_wanted
+from gateway.processes.signals import stop_wanted
 from gateway.processes.supervisor import Supervisor
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal ends it. The exit code."""
-    block_signals()
+    """Serve until a signal ends it. The exit code.
+
+    The caller has blocked the signals (`block_signals`).
+    """
     _hold_standard_streams()
     stderr = Sink(STDERR, "stderr")
     logging.basicConfig(

@@ -52,12 +52,19 @@ def _socket_mode(value: Any) -> int:
     return int(value, 8)
 
 
+# The highest number of 32 bits means "leave the group as it is" (chown(2)).
+_MAX_GROUP = 2**32 - 2
+
+
 def _group(value: Any) -> int:
     """The number of a group, from its number or name."""
     try:
-        return value if type(value) is int else grp.getgrnam(value).gr_gid
+        number = value if type(value) is int else grp.getgrnam(value).gr_gid
     except (KeyError, TypeError):
         raise ValueError("names no group of this machine") from None
+    if not 0 <= number <= _MAX_GROUP:
+        raise ValueError(f"is no number of a group: write 0 to {_MAX_GROUP}")
+    return number
 
 
 # A weight of more says nothing that a smaller one cannot say.

@@ -39,6 +39,7 @@ class Worker:
     started: float
     link: SupervisorEnd
     listens: bool = False  # it was told to
+    is_succeeded: bool = False  # by another one with its number, while it drains
 
     @property
     def accepts(self) -> bool:

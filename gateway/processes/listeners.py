@@ -237,10 +237,13 @@ def _listen_unix(address: UnixAddress) -> Listener:
 def _remove_stale(address: UnixAddress) -> None:
     """Remove the file of a socket without an owner.
 
-    Raises `StartError` if there is one: connecting shows it (ECONNREFUSED: none, unix(7)).
+    Raises `StartError` if there is one: connecting shows it (ECONNREFUSED: none, unix(7)); and if
+    something else stands there. Raises `PermissionError`.
     """
     inode = _inode(address.path)
     if inode == (0, 0):
+        if os.path.lexists(address.path):
+            raise StartError(f"cannot listen on {address}: what stands there is no socket")
         return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_OWNER_SECONDS)
@@ -252,7 +255,9 @@ def _remove_stale(address: UnixAddress) -> None:
             return
         except FileNotFoundError:
             return
-        except TimeoutError:
+        except PermissionError:
+            raise
+        except OSError:  # its queue is full, or it is for datagrams
             pass
     raise StartError(f"cannot listen on {address}: another process listens there")
 

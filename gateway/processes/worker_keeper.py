@@ -11,6 +11,7 @@ from gateway.processes.errors import StartError
 from gateway.processes.forking import Forker
 from gateway.processes.generation import Generation, Worker
 from gateway.processes.generations import Generations
+from gateway.processes.worker_link import Report
 from gateway.store.end_with_parent import describe_end
 
 _GIVING_UP = "the workers do not stay alive; giving up"
@@ -47,6 +48,8 @@ class WorkerKeeper:
         present = self.generations.present
         present.let_listen()
         present.kill_hung()
+        for worker in present.workers.values():
+            self._look_after_closing(worker)
         for number in present.replacements.take_due():
             self._replace(number)
 
@@ -57,7 +60,7 @@ class WorkerKeeper:
         """
         self.slots.left(worker.slot)
         generation.limit_memory.forget_worker(worker.number)
-        if generation is not self.generations.present:
+        if generation is not self.generations.present or worker.is_succeeded:
             return
         reason = worker.link.reason
         if reason and not self.has_served:
@@ -70,6 +73,19 @@ class WorkerKeeper:
             worker.number, started=worker.started, was_ready=worker.link.is_ready
         )
         self._give_up_if_hopeless()
+
+    def _look_after_closing(self, worker: Worker) -> None:
+        """Start another worker beside one that drains by itself, since it got SIGTERM.
+
+        Connections would wait in the queues of its sockets until it has ended.
+        """
+        if worker.is_succeeded or not worker.link.has_heard(Report.CLOSED):
+            return
+        worker.is_succeeded = True
+        self.say(f"worker {worker.number} takes no more connections; starting another")
+        self.generations.present.replacements.add(
+            worker.number, started=worker.started, was_ready=True
+        )
 
     def _replace(self, number: int) -> None:
         present = self.generations.present

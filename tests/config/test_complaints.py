@@ -134,6 +134,10 @@ def test_every_section_with_wrong_values(tmp_path: Path, value: str) -> None:
         ("listen: ['127.0.0.1:8080', '127.0.0.1:8080']", "127.0.0.1:8080 stands twice"),
         ("listen: ['unix:/a/b', 'unix:/a/./b']", "listen[1]: unix:/a/b stands twice"),
         ("listen: ['[::1]:1', '[0:0::1]:1']", "listen[1]: [::1]:1 stands twice, first in line "),
+        (
+            "listen: ['127.0.0.1:1', '[::ffff:127.0.0.1]:1']",
+            "127.0.0.1:1 stands twice, first in line ",
+        ),
         ("listen:\n- 0.0.0.0:1\n- '[::]:1'", "[::]:1 takes the connections of 0.0.0.0:1 in line "),
         ("listen: [':1', '[::]:1']", "listen[1]: [::]:1 takes the connections of :1 in line "),
         ("listen: ['127.0.0.1:1', 'LOCALHOST:1']", "localhost:1 takes the connections of 127."),

@@ -65,6 +65,15 @@ def test_a_certificate_that_is_not_valid_now(folder: Path, days: int, why: str) 
     assert place + why in str(warning)
 
 
+def test_a_certificate_that_is_never_shown(folder: Path) -> None:
+    """One whose names all belong to certificates before it: a second key type, or an old copy."""
+    pairs = [named(folder / "n", name) for name in ("one.example", "other.example", "One.example")]
+    listen = {"address": "127.0.0.1:8443", "tls": {"certificates": pairs}}
+    file = write(folder, MINIMAL + yaml.safe_dump({"listen": listen}))
+    [warning] = load_with_warnings(file, {})[1]
+    assert "certificates[2].cert_file: is shown to no client" in str(warning)
+
+
 def test_redirects(folder: Path) -> None:
     """They are for plain HTTP, and lead to a port of HTTPS."""
     tls = pair("server.pem", "server.key")

@@ -318,6 +318,8 @@ def test_who_may_connect_to_a_unix_socket(tmp_path: Path) -> None:
         ("{address: 'unix:/a', mode: '0888'}", "listen.mode: is not a mode: write it in quotes"),
         ("{address: 'unix:/a', mode: '4755'}", "listen.mode: is not a mode: write it in quotes"),
         ("{address: 'unix:/a', group: no-such}", "listen.group: names no group"),
+        ("{address: 'unix:/a', group: -1}", "listen.group: is no number of a group"),
+        ("{address: 'unix:/a', group: 4294967295}", "listen.group: is no number of a group"),
         ("{address: ':80', mode: '0660'}", "listen: mode and group go with a unix socket"),
         ("{mode: '0660'}", "listen: needs address"),
         ("{address: 'unix:/a', owner: root}", "listen.owner: is not known here"),

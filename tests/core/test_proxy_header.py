@@ -64,6 +64,8 @@ def test_what_begins_no_header(data: bytes) -> None:
         b"PROXY TCP6 203.0.113.7 ::1 1234 80\r\n",
         b"PROXY TCP6 fe80::1%eth0 ::1 1234 80\r\n",
         b"PROXY TCP4 203.0.113.7 127.0.0.1 1234 99999\r\n",
+        b"PROXY TCP4 203.0.113.7 127.0.0.1 1234 080\r\n",
+        b"PROXY TCP6 2001:db8::7 ::1 01234 80\r\n",
         b"PROXY TCP4 203.0.113.7 127.0.0.1 1234 80\n",
         b"PROXY  TCP4 203.0.113.7 127.0.0.1 1234 80\r\n",
         b"PROXY TCP4 203.0.113.7 127.0.0.1 1234 80 \r\n",

@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gateway.core.http.addresses import UnixAddress
+from gateway.processes.errors import StartError
+from gateway.processes.listeners import listen
 from tests.process.conftest import GET, sections
 from tests.process.test_reload import answer, close_code, running, tunnel
 from tests.support import processes, proxies
@@ -114,6 +118,22 @@ def test_a_worker_that_hangs_during_a_stop(relay: Gateway) -> None:
     eventually(lambda: not alive(relay.pid))
     assert time.monotonic() - began < DRAIN - 2
     assert refuses(relay.port)
+
+
+def test_a_worker_that_drains_by_itself(relay: Gateway, shop: Upstream, held: Held) -> None:
+    """SIGTERM for a worker alone, as of a guard of memory: its connections go to another one."""
+    first = relay.workers()
+    with Client(relay.port) as client:
+        client.send(GET)
+        eventually(lambda: bool(shop.got))
+        for worker in first:
+            os.kill(worker, signal.SIGTERM)
+        eventually(lambda: len(set(relay.workers()) - set(first)) == len(first))
+        held.goes.set()
+        assert status(ask(relay.port, GET)) == 200
+        assert client.answer()[0] == 200
+    eventually(lambda: len(relay.workers()) == len(first))
+    assert "takes no more connections; starting another" in relay.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -244,6 +264,33 @@ def test_a_unix_socket_that_is_in_use(tmp_path: Path, redis: RedisServer, shop: 
         assert path.stat().st_ino == inode
         assert speaks(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "backlog", "why"),
+    [
+        (socket.SOCK_DGRAM, None, "another process listens there"),
+        (socket.SOCK_STREAM, 0, "another process listens there"),
+        (None, None, "what stands there is no socket"),
+    ],
+)
+def test_a_path_that_is_in_use(
+    tmp_path: Path, kind: socket.SocketKind | None, backlog: int | None, why: str
+) -> None:
+    """A socket for datagrams, one with a full queue, and a file: all stay where they are."""
+    path = tmp_path / "a.sock"
+    with ExitStack() as sockets:
+        if kind is None:
+            path.write_text("not a socket")
+        else:
+            owner = sockets.enter_context(socket.socket(socket.AF_UNIX, kind))
+            owner.bind(str(path))
+        if backlog is not None:
+            owner.listen(backlog)
+            sockets.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        with pytest.raises(StartError, match=why):
+            listen(UnixAddress(str(path)))
+        assert path.exists()
 
 
 def test_a_unix_socket_that_is_another_s(

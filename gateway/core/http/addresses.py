@@ -201,11 +201,15 @@ def parse_address(text: str) -> Address:
 
 
 def _one_spelling(host: str) -> str:
-    """A host, so that equal ones are the same text. An IPv6 address has many (RFC 5952)."""
+    """A host, so that equal ones are the same text. An IPv6 address has many (RFC 5952).
+
+    An IPv4 address in IPv6 is that of IPv4, since a socket for IPv6 alone cannot have it.
+    """
     try:
-        return str(ip_address(host))
+        address = ip_address(host)
     except ValueError:
         return host.lower()
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def are_one(one: Address, other: Address) -> bool:

@@ -21,7 +21,7 @@ MAX_BYTES = 4096
 
 _LINE = re.compile(
     rb"PROXY (?:TCP4 ([0-9.]{7,15}) [0-9.]{7,15}|TCP6 ([0-9A-Fa-f:.]{2,45}) [0-9A-Fa-f:.]{2,45})"
-    rb" ([0-9]{1,5}) ([0-9]{1,5})\r\n"
+    rb" (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})\r\n"
 )
 _UNKNOWN_LINE = b"PROXY UNKNOWN"
 

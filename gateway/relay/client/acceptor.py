@@ -15,8 +15,10 @@ _log = logging.getLogger("gateway.relay")
 # How many connections a listener accepts in one turn of the loop.
 _MAX_ACCEPTED_AT_ONCE = 64
 
-# How long a listener pauses when no file descriptor is left (seconds), as asyncio's own do.
+# How long a listener pauses when no file descriptor or memory is left (seconds), and by which
+# errors it knows, as asyncio's own do.
 _PAUSE_SECONDS = 1.0
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Acceptor:
@@ -46,14 +48,14 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._wait_for_descriptors()
+                if error.errno in _EXHAUSTED:
+                    self._wait_for_resources()
                 else:
                     _log.error("a connection is not accepted: %s", error.strerror)
                 return
             self.take(sock)
 
-    def _wait_for_descriptors(self) -> None:
+    def _wait_for_resources(self) -> None:
         """Pause: the connection that waits in the queue would wake the loop at once."""
         loop = self._door.context.loop
         loop.remove_reader(self._listener)
