@@ -101,6 +101,7 @@ def life(decide: Callable[[Forward], Awaitable[Forward]], **forward: Any) -> Lif
         cookies=SimpleNamespace(forget=lambda *_: None),
         pages=RefusalPages(None),
         security=None,
+        cors=None,
         draining=False,
         log=logging.getLogger("gateway.relay"),
     )
