@@ -103,6 +103,50 @@ def test_the_connection_goes_on(site: Gateway) -> None:
                 assert client.exactly(5) == b"hello"
 
 
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [("/text", 200), ("/old/x", 302), ("/works/x", 503), ("/mine", 401), ("/no", 404)],
+)
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [
+        (b"Content-Length: 3", b"abc"),
+        (b"Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\nX-A: 1\r\n\r\n"),
+    ],
+)
+def test_the_connection_goes_on_behind_a_body(
+    site: Gateway, path: str, code: int, framing: bytes, content: bytes
+) -> None:
+    """wire-rules.md#A13: one that has come as a whole. It is dropped, and is no next request."""
+    post = b"POST %b HTTP/1.1\r\nHost: a.example\r\n%b\r\n\r\n%b"
+    with Client(site.port) as client:
+        client.send(post % (path.encode(), framing, content) * 2 + b"GET /text HTTP/1.1\r\n")
+        client.send(b"Host: a.example\r\nConnection: close\r\n\r\n")
+        answers = client.rest()
+    assert answers.count(f"HTTP/1.1 {code} ".encode()) >= 2
+    assert answers.count(b"HTTP/1.1 ") == 3
+    assert answers.endswith(b"\r\n\r\nhello")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"Content-Length: 9\r\n\r\nabc",
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n",
+    ],
+)
+def test_a_body_that_is_still_to_come_ends_the_connection(site: Gateway, request_: bytes) -> None:
+    """wire-rules.md#A13: what follows would be read as a request, or is malformed."""
+    head = b"POST /text HTTP/1.1\r\nHost: a.example\r\n"
+    with Client(site.port) as client:
+        client.send(head + request_)
+        answers = client.rest()
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nConnection: close\r\n" in answers
+
+
 @pytest.mark.parametrize("path", ["/mine", "/mine/x"])
 def test_a_session_may_be_required(site: Gateway, path: str) -> None:
     """No cache hands the answer to others."""

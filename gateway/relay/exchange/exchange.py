@@ -22,6 +22,7 @@ from gateway.relay.exchange.buffered_upload import BufferedUpload
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.exchange.event_stream import EventStream
 from gateway.relay.exchange.record import record_of
+from gateway.relay.exchange.request_body import drop_body
 from gateway.relay.exchange.tunnel import Tunnel
 from gateway.relay.exchange.upload import Upload
 from gateway.relay.http1 import request_ids, websocket
@@ -181,7 +182,7 @@ class Exchange:
         self.close = (
             close
             or self.close
-            or (self.head.has_body if upload is None else upload.uploading)
+            or (not drop_body(self.head, self.client) if upload is None else upload.uploading)
             or self.head.upgrade is not None
             or self.context.draining
         )

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.core.http import refusals
+from gateway.relay.exchange.client_side import ClientSide
 from gateway.relay.http1 import bodies
 from gateway.relay.http1.bodies import ChunkedBody, SizedBody
 from gateway.relay.http1.grammar import Malformed
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.outcomes import Refused
+
+
+def drop_body(head: RequestHead, client: ClientSide) -> bool:
+    """Drop the body of a request that goes nowhere. False if a part of it is still to come.
+
+    A refusal then does not cost the client its connection.
+    """
+    if not head.has_body:
+        return True
+    body = ChunkedBody() if head.chunked else SizedBody(head.length)
+    try:
+        body.feed(client.buffer)
+    except Malformed:
+        return False
+    if body.done:
+        client.buffer = body.rest
+        head.chunked, head.length = False, 0
+    return body.done
 
 
 class RequestBody:
