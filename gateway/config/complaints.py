@@ -6,7 +6,7 @@ No message repeats a value, which may be a secret in the wrong place.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, get_args
 
@@ -118,6 +118,12 @@ def suggest(word: object, known: list[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"known are {', '.join(sorted(known))}" if known else ""
+
+
+def not_at(causes: Sequence[Problem], problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The problems at other positions than these: a value that is missing has no other problem."""
+    positions = {Position(cause.line, cause.column) for cause in causes}
+    return (one for one in problems if Position(one.line, one.column) not in positions)
 
 
 def unique(problems: Iterable[Problem]) -> list[Problem]:

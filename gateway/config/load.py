@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.checks import check
-from gateway.config.complaints import explain, unique
+from gateway.config.complaints import explain, not_at, unique
 from gateway.config.document import Document, read
 from gateway.config.files import read_file
 from gateway.config.listening import with_certificates
@@ -67,12 +67,11 @@ def load_with_document(
     config, file_problems = _with_files(config, file.parent, document)
     config, key_problems = with_keys(config, file.parent, document)
     config, rule_problems = with_rules(config, file.parent, document)
-    problems = [*document.problems, *file_problems, *key_problems, *rule_problems]
-    problems += check(config, document)
+    problems = [*file_problems, *key_problems, *rule_problems, *check(config, document)]
     if opens:
         problems += check_openings(config, document)
-    if problems:
-        raise ConfigError(problems)
+    if problems or document.problems:
+        raise ConfigError([*document.problems, *not_at(document.problems, problems)])
     return with_locations(_with_renewal(config)), document
 
 

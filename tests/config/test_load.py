@@ -174,6 +174,10 @@ def test_substitution(tmp_path: Path) -> None:
     assert problems(tmp_path, MINIMAL + "access_log: ${A:?say where}\n") == [
         "config.yaml:5:13: access_log: needs the environment variable A: say where"
     ]
+    # A value that is missing has no other problem.
+    assert problems(tmp_path, MINIMAL + 'session: {secrets: ["${A}"]}\n') == [
+        "config.yaml:5:21: session.secrets[0]: needs the environment variable A, which is not set"
+    ]
 
 
 def test_secrets_from_a_file(tmp_path: Path) -> None:
