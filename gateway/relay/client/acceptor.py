@@ -8,7 +8,7 @@ import logging
 import socket
 
 from gateway.core.http.addresses import BACKLOG
-from gateway.relay.client.opening import Door, Opening
+from gateway.relay.client.opening import Opening, OpeningContext
 
 _log = logging.getLogger("gateway.relay")
 
@@ -24,9 +24,9 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class Acceptor:
     """Accepts the connections of one listener, and opens each."""
 
-    def __init__(self, listener: socket.socket, door: Door) -> None:
+    def __init__(self, listener: socket.socket, shared: OpeningContext) -> None:
         self._listener = listener
-        self._door = door
+        self._shared = shared
         self._openings: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
 
@@ -38,7 +38,7 @@ class Acceptor:
     def close(self) -> None:
         if self._pause is not None:
             self._pause.cancel()
-        self._door.context.loop.remove_reader(self._listener)
+        self._shared.context.loop.remove_reader(self._listener)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -57,12 +57,12 @@ class Acceptor:
 
     def _wait_for_resources(self) -> None:
         """Pause: the connection that waits in the queue would wake the loop at once."""
-        loop = self._door.context.loop
+        loop = self._shared.context.loop
         loop.remove_reader(self._listener)
         self._pause = loop.call_later(_PAUSE_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
-        self._door.context.loop.add_reader(self._listener, self._accept)
+        self._shared.context.loop.add_reader(self._listener, self._accept)
 
     async def take_waiting(self, sock: socket.socket) -> None:
         self.take(sock)
@@ -71,11 +71,11 @@ class Acceptor:
         """Open a connection that has been accepted."""
         sock.setblocking(False)  # noqa: FBT003 (the socket API's own)
         try:
-            opening = Opening(sock, self._door)
+            opening = Opening(sock, self._shared)
         except OSError:  # the client has gone
             sock.close()
             return
         if opening.admit():
-            task = self._door.context.loop.create_task(opening.run())
+            task = self._shared.context.loop.create_task(opening.run())
             self._openings.add(task)
             task.add_done_callback(self._openings.discard)

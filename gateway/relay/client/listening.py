@@ -13,7 +13,7 @@ from gateway.relay.access.redirects import Redirects
 from gateway.relay.client.acceptor import Acceptor
 from gateway.relay.client.certificates import Certificates
 from gateway.relay.client.connection import ClientConnection
-from gateway.relay.client.opening import Door, OpeningCounts
+from gateway.relay.client.opening import OpeningContext, OpeningCounts
 from gateway.relay.client.registered import Clients
 from gateway.relay.exchange.context import Context
 
@@ -46,8 +46,8 @@ class Listening:
         context = self._context_of(entrance)
         if entrance.certificates or entrance.proxy_protocol:
             certificates = self.certificates[entrance] if entrance.certificates else None
-            door = Door(entrance, certificates, context, self._clients, self.openings)
-            acceptor = Acceptor(listener, door)
+            shared = OpeningContext(entrance, certificates, context, self._clients, self.openings)
+            acceptor = Acceptor(listener, shared)
             acceptor.start()
             self._servers.append(acceptor)
             self._waiting.append((listener, acceptor.take_waiting))

@@ -52,7 +52,7 @@ class OpeningCounts:
 
 
 @dataclass(frozen=True)
-class Door:
+class OpeningContext:
     """What the openings of one listener share."""
 
     entrance: Entrance
@@ -77,16 +77,16 @@ class Opening:
     stall: tuple[int, float] | None = None
     transport: asyncio.Transport | None = None
 
-    def __init__(self, sock: socket.socket, door: Door) -> None:
+    def __init__(self, sock: socket.socket, shared: OpeningContext) -> None:
         """Raises `OSError` if the client has gone."""
         self._sock = sock
-        self._door = door
+        self._shared = shared
         self._task: asyncio.Task[None] | None = None
-        self._stage = _Stage.HEADER if door.entrance.proxy_protocol else _Stage.HANDSHAKE
-        self._scheme = "http" if door.certificates is None else "https"
-        self.peer = door.context.peer(sock.getpeername(), self._scheme)  # holds the place
+        self._stage = _Stage.HEADER if shared.entrance.proxy_protocol else _Stage.HANDSHAKE
+        self._scheme = "http" if shared.certificates is None else "https"
+        self.peer = shared.context.peer(sock.getpeername(), self._scheme)  # holds the place
         self._client = self.peer  # by the PROXY header
-        self.deadline = door.context.clock.now + door.context.settings.head
+        self.deadline = shared.context.clock.now + shared.context.settings.head
 
     def admit(self) -> bool:
         """Take a place. False if there is none for the client: then it is closed."""
@@ -98,14 +98,14 @@ class Opening:
     async def run(self) -> None:
         """Read the PROXY header, do the handshake, and hand over to a `ClientConnection`."""
         self._task = asyncio.current_task()
-        door = self._door
+        shared = self._shared
         try:
             if self._stage is _Stage.HEADER:
                 self._client, self._stage = await self._proxied(), _Stage.HANDSHAKE
-            if door.certificates is None:
+            if shared.certificates is None:
                 await self._hand_over(None)
             elif self._move_place():
-                await self._begin_tls(door.certificates)
+                await self._begin_tls(shared.certificates)
         except BadProxyHeader:
             self._refuse_header("it is malformed")
         except EOFError:  # it came without a byte, as a balancer does that looks for the port
@@ -119,11 +119,11 @@ class Opening:
 
     def leave(self) -> None:
         """Give the place back."""
-        door = self._door
-        if self in door.clients:
-            door.clients.discard(self)
-            if door.context.connections.counts:
-                door.context.connections.give_back(self.peer.own_network, len(door.clients))
+        shared = self._shared
+        if self in shared.clients:
+            shared.clients.discard(self)
+            if shared.context.connections.counts:
+                shared.context.connections.give_back(self.peer.own_network, len(shared.clients))
 
     def expire(self) -> None:
         self.cut(reset=True)
@@ -144,13 +144,13 @@ class Opening:
 
     def _take_place(self) -> bool:
         """Take a place for the client. False, and counted, if it may not have one more."""
-        door, network = self._door, self.peer.own_network
-        shares, taken = door.context.connections, len(door.clients)
+        shared, network = self._shared, self.peer.own_network
+        shares, taken = shared.context.connections, len(shared.clients)
         if not shares.allows(network, taken):
-            is_full = taken >= door.context.settings.connections
-            door.context.refused(refusals.BUSY if is_full else refusals.OVER_SHARE)
+            is_full = taken >= shared.context.settings.connections
+            shared.context.refused(refusals.BUSY if is_full else refusals.OVER_SHARE)
             return False
-        door.clients.add(self)
+        shared.clients.add(self)
         if shares.counts:
             shares.take(network)
         return True
@@ -170,8 +170,8 @@ class Opening:
         """Count what ended before a request could come."""
         if self._stage is _Stage.HEADER:
             self._refuse_header("it did not come as a whole")
-        elif self._door.certificates is not None:
-            self._door.counts.handshakes_failed += 1
+        elif self._shared.certificates is not None:
+            self._shared.counts.handshakes_failed += 1
 
     # The PROXY header.
 
@@ -183,10 +183,10 @@ class Opening:
         address = proxy_header.client(await self._header())
         if address is None:
             # What a proxy sends for a client without a name is the client's own writing.
-            peer = self._door.context.peer(self._sock.getpeername(), self._scheme)
+            peer = self._shared.context.peer(self._sock.getpeername(), self._scheme)
             peer.trusted = False
             return peer
-        return self._door.context.peer((address, 0), self._scheme)
+        return self._shared.context.peer((address, 0), self._scheme)
 
     async def _header(self) -> bytes:
         header = b""
@@ -200,7 +200,7 @@ class Opening:
         return header
 
     def _refuse_header(self, why: str) -> None:
-        self._door.counts.proxy_headers_refused += 1
+        self._shared.counts.proxy_headers_refused += 1
         _log.warning("a PROXY header from %s is refused: %s", self.peer.address, why)
 
     # TLS.
@@ -214,7 +214,7 @@ class Opening:
         if first == _HANDSHAKE:
             await self._do_handshake(certificates)
             return
-        self._door.counts.handshakes_failed += 1
+        self._shared.counts.handshakes_failed += 1
         if first.isupper():  # a method (RFC 9110 §9.1)
             await self._hand_over(None, refusals.PLAIN_HTTP)
         else:
@@ -244,7 +244,7 @@ class Opening:
 
         refusal: all that it answers
         """
-        context, clients = self._door.context, self._door.clients
+        context, clients = self._shared.context, self._shared.clients
         tls: dict[str, object] = {}
         if certificates is not None:
             tls = {
@@ -271,7 +271,7 @@ class Opening:
         return seen
 
     async def _readable(self) -> None:
-        loop = self._door.context.loop
+        loop = self._shared.context.loop
         readable = loop.create_future()
 
         def wake() -> None:
