@@ -35,6 +35,7 @@ from gateway.store.sessions import Sessions
 
 if TYPE_CHECKING:
     from gateway.config.route_sections import RouteOptions
+    from gateway.core.logins.token_places import TokenPlace
 
 _log = logging.getLogger("gateway.endpoints")
 
@@ -81,13 +82,8 @@ class TokenCapture:
         """
         place = rule.captures
         assert place is not None
-        try:
-            await find_token(reply, place, sent, is_verified=True)  # or not: its login knows
-        except NoToken:
-            if not self._has_opaque:
-                return None
-        except BadToken:
-            pass  # whether that is of any matter, the session's login tells
+        if not await self._may_hold_token(reply, place, sent):
+            return None
         host = host_of(plain_authority(asked_host(request)))
         writer, current = self._sessions.token_writer, keys.session_id(key)
         # Another request may change the session first. It does so once, so this loop ends.
@@ -123,6 +119,16 @@ class TokenCapture:
                 self._sessions.near.forget(current)
                 self._report("captured", request, session)
                 return Captured(found, session)
+
+    async def _may_hold_token(self, reply: Reply, place: TokenPlace, sent: EchoDetector) -> bool:
+        """Whether the reply may hold a token; the session's login tells whether it can be used."""
+        try:
+            await find_token(reply, place, sent, is_verified=True)  # or not: its login knows
+        except NoToken:
+            return self._has_opaque
+        except BadToken:
+            return True
+        return True
 
     def with_lasting_cookie(
         self, swapped: Reply, reply: Reply, captured: Captured, text: str
