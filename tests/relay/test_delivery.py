@@ -1,11 +1,14 @@
 """Answers on their way to a client (`gateway.relay.exchange.delivery`)."""
 
+import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from gateway.relay.access.route_action import REQUEST_ID, VIA
 from gateway.relay.access.token_watch import UNWATCHED
+from gateway.relay.compression.encoders import GzipEncoder
 from gateway.relay.exchange.delivery import Delivery
 from gateway.relay.http1.request_head import RequestHead
 from gateway.relay.http1.response_head import ResponseHead
@@ -44,6 +47,7 @@ class Client:
     transport: Transport = field(default_factory=Transport)
 
     buffer: bytes = b""
+    blocked: bool = False
     writes: list[bytes] = field(default_factory=list)
 
     def write(self, data: bytes) -> None:
@@ -65,6 +69,7 @@ class Exchange:
     logs_out: bool = False
     is_stream: bool = False
     tunnel: Any = None
+    is_over: bool = False
     ended: bool | None = None  # with a connection that can be used again
     asked: int = 0  # how often for the body
     refused: str = ""
@@ -208,3 +213,26 @@ def test_a_switch_opens_a_tunnel() -> None:
     early.switch(response(101))
     early.tunnelled(b"abc")
     assert (early_exchange.refused, early_exchange.client.writes) == ("malformed_request", [])
+
+
+async def test_others_have_a_turn_between_large_pieces_that_are_encoded() -> None:
+    """The upstream is read on in the next one, unless the client is slow or the answer ended."""
+    for changed, read_on in (("", 1), ("blocked", 0), ("over", 0)):
+        delivery, exchange = answer_to()
+        exchange.context = SimpleNamespace(loop=asyncio.get_running_loop())
+        delivery.respond(response(200), with_body=True)
+        delivery._encoder = GzipEncoder()
+        calls: list[str] = []
+        upstream: Any = delivery._upstream
+        upstream.paused = False
+        upstream.pause, upstream.resume = (
+            partial(calls.append, "pause"),
+            partial(calls.append, "on"),
+        )
+        delivery.deliver([bytes(65535)])
+        assert calls == []
+        delivery.deliver([bytes(65536)])
+        exchange.client.blocked, exchange.is_over = changed == "blocked", changed == "over"
+        assert calls == ["pause"]
+        await asyncio.sleep(0)
+        assert calls == ["pause", *["on"] * read_on]

@@ -14,6 +14,7 @@ class ClientSide(Protocol):
     peer: Peer
     transport: asyncio.Transport | None
     buffer: bytes  # bytes that no exchange has taken yet
+    blocked: bool  # the client does not take what is written
     deadline: float  # by when the client has to send (the clock's seconds)
 
     def write(self, data: bytes) -> None:

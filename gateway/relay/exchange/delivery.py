@@ -31,6 +31,9 @@ from gateway.relay.http1.response_head import ResponseHead
 if TYPE_CHECKING:
     from gateway.relay.upstream.connection import UpstreamConnection
 
+# So many bytes are encoded in one turn of the loop.
+_TURN_BYTES = 65536
+
 
 class Delivery:
     """Brings one answer to the client.
@@ -223,7 +226,24 @@ class Delivery:
         encoded = [encoder.encode(piece) for piece in pieces]
         if pieces and self._response.length is None:
             encoded.append(encoder.flush())
+        if sum(map(len, pieces)) >= _TURN_BYTES:
+            self._rest()
         return [piece for piece in encoded if piece]
+
+    def _rest(self) -> None:
+        """Let others have a turn: read on in the next one.
+
+        libuv reads a connection up to 32 times in one turn. Of zeros, which no client is slow to
+        take, that were 8 MiB, and gzip took 0.2 s.
+        """
+        if not self._upstream.paused:
+            self._upstream.pause()
+            self._exchange.context.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        exchange = self._exchange
+        if not exchange.is_over and not exchange.client.blocked:
+            self._upstream.resume()
 
     def _finish_encoding(self, encoder: Encoder) -> None:
         self._encoder = None
