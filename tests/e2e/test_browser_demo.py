@@ -12,7 +12,6 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.support.chromium import chromium
 from tests.support.demo import Demo, running_demo
 from tests.support.processes import HANG, alive
 
@@ -24,12 +23,6 @@ KEY = re.compile(r"lk_[\w-]{49}")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for all tests that do not end theirs."""
     with running_demo(tmp_path_factory.mktemp("demo")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 

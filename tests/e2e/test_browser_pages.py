@@ -16,7 +16,6 @@ from gateway.pages.english import ENGLISH
 from gateway.pages.korean import KOREAN
 from gateway.pages.texts import Texts
 from tests.e2e.test_browser_sessions import go, press, sees
-from tests.support.chromium import chromium
 from tests.support.gateway import Gateway, gateway
 from tests.support.processes import free_port
 from tests.support.raw import Upstream, Visit
@@ -96,12 +95,6 @@ def front(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Itera
 def write_users(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return write(folder / "users.json", alice=user())
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 def reads(browser: Chrome, language: str, scheme: str, width: int) -> None:

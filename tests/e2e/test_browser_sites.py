@@ -14,7 +14,6 @@ from selenium.webdriver.common.by import By
 
 from tests.conftest import json_answer, token_of
 from tests.e2e.test_browser_sessions import html, press, sees
-from tests.support.chromium import chromium
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, Visit, always, ask
 from tests.support.redis_server import RedisServer
@@ -149,12 +148,6 @@ def servers() -> Iterator[tuple[Upstream, Upstream]]:
     yield backend, others
     backend.stop()
     others.stop()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 # Browsers think localhost as safe as HTTPS: they send Sec-Fetch-Site there, and take cookies that

@@ -14,7 +14,6 @@ from selenium.webdriver.common.keys import Keys
 from tests.conftest import token_of
 from tests.e2e.test_browser_pages import write_users
 from tests.e2e.test_browser_sessions import go, html, sees
-from tests.support.chromium import chromium
 from tests.support.gateway import Gateway, gateway
 from tests.support.raw import Upstream, Visit
 from tests.support.redis_server import RedisServer
@@ -75,12 +74,6 @@ def front(
         ) as running,
     ):
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 def key_of(browser: Chrome) -> str:
