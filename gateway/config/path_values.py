@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from gateway.core.http import hosts, path_patterns, path_regex, path_shapes, paths, templates
+from gateway.core.http import (
+    hosts,
+    path_patterns,
+    path_regex,
+    path_rewriting,
+    path_shapes,
+    paths,
+    templates,
+)
 
 _PATH = re.compile(r"/[A-Za-z0-9_.~!$&'()+,=:@/-]*(?<!/)\*?|/[A-Za-z0-9_.~!$&'()+,=:@/-]*/\*?|/\*?")
 
@@ -18,6 +26,8 @@ _QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@/?%-]+")  # RFC 3986 §3.4
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 _REWRITTEN_PATH = re.compile(r"/(?:[A-Za-z0-9._~!&'()*+,=:@/-]|\$[0-9])*")
+
+_GROUP = re.compile(r"\$[0-9]")
 
 
 def is_plain_path(value: Any) -> bool:
@@ -45,8 +55,22 @@ def _path_regex(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("is not an expression for paths: it begins with a slash")
     path_regex.compiled(value)
+    return _matching(value)
+
+
+def _rewritten_pattern(value: str) -> str:
+    """An expression for the paths that are rewritten."""
+    if not value.removeprefix("^").startswith(("/", "(", "[")):
+        raise ValueError("fits no path: it begins with a slash")
+    path_rewriting.compiled(value)
+    return _matching(value)
+
+
+def _matching(value: str) -> str:
+    """An expression for paths in their strict reading (RFC 3986 §6.2.2)."""
+    if not value.isascii():
+        raise ValueError("is not ASCII: write letters beyond it percent-encoded, in capitals")
     for found in _ESCAPE.finditer(value):
-        # Paths are matched in their strict reading (RFC 3986 §6.2.2).
         if (written := paths.strict(found[0].encode()).decode()) != found[0]:
             raise ValueError(f"has {found[0]}, which no path has: write {written}")
     return value
@@ -96,6 +120,7 @@ def _rewritten_path(value: str) -> str:
     """A path with the groups of a regular expression."""
     if not _REWRITTEN_PATH.fullmatch(value):
         raise ValueError("is no path with groups: write it as in /new/$1, without a query")
+    _exact_path(_GROUP.sub("x", value))
     return value
 
 
@@ -120,6 +145,8 @@ ExactPath = Annotated[str, AfterValidator(_exact_path)]
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
 
 Rewriting = Annotated[str, AfterValidator(_rewriting)]  # a path with `${path.id}` in it
+
+RewrittenPattern = Annotated[str, AfterValidator(_rewritten_pattern)]
 
 RewrittenPath = Annotated[str, AfterValidator(_rewritten_path)]
 

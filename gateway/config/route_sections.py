@@ -21,6 +21,7 @@ from gateway.config.path_values import (
     RegexText,
     Rewriting,
     RewrittenPath,
+    RewrittenPattern,
     RoutePath,
     Wanted,
     WantedInField,
@@ -139,7 +140,7 @@ class PathRewrite(Shorthand):
     _short_for = "path"
 
     path: Rewriting | None = None
-    match: str | None = None
+    match: RewrittenPattern | None = None
     to: RewrittenPath | None = None
 
     @model_validator(mode="after")

@@ -41,6 +41,11 @@ def complaint(folder: Path, text: str) -> str:
         ({"rewrite": {"match": "(a*)*", "to": "/"}}, "repeats more than a letter"),
         ({"rewrite": {"match": "/x/(.*)", "to": "/$2"}}, "names a group that match does not have"),
         ({"rewrite": {"match": "/x", "to": "//evil/?x"}}, "to: "),
+        ({"rewrite": {"match": "/x/(.*)", "to": "//$1"}}, "is not a plain path"),
+        ({"rewrite": {"match": "/x/(.*)", "to": "/../$1"}}, "is not a plain path"),
+        ({"rewrite": {"match": "x/(.*)", "to": "/$1"}}, "begins with a slash"),
+        ({"rewrite": {"match": "/x/caf%c3%a9", "to": "/"}}, "has %c3, which no path has"),
+        ({"rewrite": {"match": "/x/caf\u00e9", "to": "/"}}, "is not ASCII"),
         ({"rewrite": "/y", "strip_prefix": "/x"}, "rewrite stands for the whole path"),
         ({"add_prefix": "/v1", "upstream": None}, "upstream"),
         ({"add_prefix": "v1"}, "begins with a slash"),
@@ -120,6 +125,12 @@ def test_settings_that_need_an_upstream(
     text = config(maintenance=True, **{setting: value})
     _, warnings = load_with_warnings(write(tmp_path, text), {})
     assert "changes nothing" not in "\n".join(map(str, warnings))
+
+
+@pytest.mark.parametrize("setting", ["strip_prefix", "add_prefix"])
+def test_a_prefix_that_is_the_root(tmp_path: Path, setting: str) -> None:
+    _, warnings = load_with_warnings(write(tmp_path, config(**{setting: "/"})), {})
+    assert f"routes[0].{setting}: changes nothing" in "\n".join(map(str, warnings))
 
 
 def test_a_route_that_is_answered_here_needs_no_upstream(tmp_path: Path) -> None:

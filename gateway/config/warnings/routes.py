@@ -69,6 +69,9 @@ def _idle_settings(config: Config, document: Document) -> Iterator[Problem]:
         if "bare" in route.model_fields_set and not route.path.endswith("/*"):
             message = "changes nothing: the path is no prefix, as in /next/*"
             yield document.problem(("routes", at, "bare"), message)
+        for setting in ("strip_prefix", "add_prefix"):
+            if getattr(route, setting) == "/":
+                yield document.problem(("routes", at, setting), "changes nothing: it is the root")
         if route.respond is not None or route.redirect is not None:
             for setting in sorted(_OF_UPSTREAMS & route.model_fields_set):
                 message = "changes nothing: the gateway itself answers here"
