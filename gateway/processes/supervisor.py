@@ -89,12 +89,23 @@ class Supervisor:
     def run(self) -> int:
         """Run. The exit code: 0 after a stop, 1 if the workers cannot run. Raises `StartError`."""
         block_signals()
-        _raise_descriptor_limit()
+        self._raise_descriptor_limit()
         try:
             self._start()
             return self._watch()
         finally:
             self._end()
+
+    def _raise_descriptor_limit(self) -> None:
+        """Raise the soft limit to the hard one: each connection takes a descriptor."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        if hard < self.config.limits.connections:
+            self.say(
+                f"a worker may open {hard} files, and limits.connections are "
+                f"{self.config.limits.connections}: more clients will be refused; "
+                "raise the limit (LimitNOFILE=, ulimit -Hn)"
+            )
 
     def _start(self) -> None:
         """Raises `StartError`."""
@@ -213,12 +224,3 @@ class Supervisor:
         self._stop(at_once=True)
         self._store.stop()
         self._slots.remove()
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the soft limit to the hard one.
-
-    Each connection takes a descriptor.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -57,6 +57,15 @@ def test_a_worker_that_dies_over_and_over(
         assert status(ask(relay.port, GET)) == 200
 
 
+def test_fewer_files_than_connections(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
+    """Said before the first client is refused for it."""
+    limits = {"connections": 2**31}
+    with gateway(tmp_path, redis.url, limits=limits, **sections(shop)) as relay:
+        assert re.search(
+            r"a worker may open \d+ files, and limits.connections", relay.log.read_text()
+        )
+
+
 def test_what_serves_does_not_carry_what_reads_the_configuration(
     tmp_path: Path, redis: RedisServer, shop: Upstream
 ) -> None:
