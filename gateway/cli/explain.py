@@ -246,7 +246,7 @@ def _print_sent(config: Config, forward: Forward, head: RequestHead, peer: Peer,
 
 
 def _answer(config: Config, forward: Forward, head: RequestHead, peer: Peer) -> bytes:
-    """What a route without an upstream answers."""
+    """The answer of a route without an upstream."""
     route = forward.route
     assert route.action.answer is not None
     answer, security = route.action.answer(head), route.action.security

@@ -109,7 +109,7 @@ def _name_of(reply: Reply, found: Found) -> str:
 
 
 def _places_of_jwts(trial: Trial) -> Iterator[str]:
-    """Where JWTs stand in the backend's replies: one of these may be meant."""
+    """The places of JWTs in the backend's replies: one of these may be meant."""
     for call in trial.calls:
         if not call.reply.is_refusal:
             places = ", ".join(token_hints.places_of_jwts(call.reply))

@@ -226,7 +226,7 @@ def _try_rule(source: RuleSource, function: Function, examples: Iterable[Example
 
 
 def _answer(function: Function, source: RuleSource, request: Request) -> tuple[bool | None, str]:
-    """What a rule says of a request; None if it fails. Then the same in a word."""
+    """A rule's verdict on a request (None if it fails), and the same in a word."""
     try:
         with TimeLimit() as limit:
             allowed: object = limit.run(lambda: function(request))

@@ -66,7 +66,7 @@ class BackendCall:
 
 @dataclass(slots=True)
 class Trial:
-    """What happened.
+    """The outcome of a trial.
 
     calls: the gateway's calls to upstreams, in their order
     issued: the session; None if the login was refused

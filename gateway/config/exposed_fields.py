@@ -19,7 +19,7 @@ _OF_REQUIREMENTS = ("WWW-Authenticate",)
 
 @once
 def exposed_fields(config: Config) -> tuple[str, ...]:
-    """Those of limits and of requirements, if there are any on any route.
+    """The fields of limits and of requirements, if there are any on any route.
 
     They are the same on all routes, so no two routes differ by them alone.
     """

@@ -229,7 +229,7 @@ class LoginSection(Model, ABC):
         return self
 
     def file_problems(self, where: Where, document: Document) -> Iterator[Problem]:
-        """What is wrong inside the files of `FILES`; `where` names this section."""
+        """The problems inside the files of `FILES`; `where` names this section."""
         return iter(())
 
 

@@ -29,7 +29,7 @@ def pattern_of(match: RouteMatch) -> PathPattern:
 
 
 def beginning(pattern: PathPattern) -> bytes:
-    """What all paths that fit a pattern begin with, up to a segment to fill in."""
+    """The beginning of all paths that fit a pattern, up to a segment to fill in."""
     written = itertools.takewhile(lambda segment: segment is not None, pattern.segments)
     begun = b"".join(b"/" + segment for segment in written if segment is not None)
     return begun if pattern.is_name else begun + b"/"
@@ -75,7 +75,7 @@ def required(rule: RouteOptions) -> str:
 
 
 def name_of(match: RouteMatch) -> str:
-    """What names a rule in logs: its path behind its hosts."""
+    """The name of a rule in logs: its path behind its hosts."""
     return ",".join(match.host) + (
         match.path if match.path_regex is None else f"~{match.path_regex}"
     )

@@ -28,7 +28,7 @@ class Userinfo:
         self._backends = services.backends
 
     async def __call__(self, reply: Reply, found: Found, of_client: Fields) -> dict[str, Any]:
-        """What the backend says of a token's user.
+        """The claims that the backend has of a token's user.
 
         reply, found: the reply that handed the token out, and its place there
         of_client: the fields about the client and the host that it asked

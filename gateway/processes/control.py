@@ -39,7 +39,7 @@ class Result(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What has become of a reload; `text` says why it failed."""
+    """The outcome of a reload; `text` says why it failed."""
 
     result: Result
     text: str = ""

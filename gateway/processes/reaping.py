@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Reaper(Protocol):
-    """What notes the end of its own process itself."""
+    """A part that notes the end of its own process."""
 
     @property
     def pid(self) -> int | None: ...

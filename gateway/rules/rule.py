@@ -40,7 +40,7 @@ class Rule:
         self.seconds = 0.0
 
     def allows(self, request: Request) -> bool:
-        """What the rule says of a request. Raises `RuleFailed`."""
+        """Whether the rule lets a request pass. Raises `RuleFailed`."""
         began = perf_counter()
         try:
             answer: object = self._limit.run(partial(self._function, request))

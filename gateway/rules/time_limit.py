@@ -53,7 +53,7 @@ class TimeLimit:
         signal.signal(signal.SIGALRM, self._handler_before)
 
     def run(self, function: Callable[[], R]) -> R:
-        """What the function returns. Raises what it raises, and `TookTooLong`."""
+        """Call the function, and return its result. Raises what it raises, and `TookTooLong`."""
         self._interruptions, self._latest = 0, None
         self._is_running = True
         before = signal.setitimer(signal.ITIMER_REAL, self._seconds, _AGAIN_SECONDS)

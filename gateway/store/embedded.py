@@ -234,7 +234,7 @@ class EmbeddedStore:
 
 
 def embedded_socket(data_dir: str) -> Path:
-    """Where the server over a data directory listens while it runs."""
+    """The socket at which the server over a data directory listens."""
     return Path(data_dir) / _SOCKET
 
 

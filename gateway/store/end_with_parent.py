@@ -25,7 +25,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def describe_end(code: int) -> str:
-    """What ended a process: `killed by SIGKILL`, or `exit code 1`.
+    """The end of a process in words: `killed by SIGKILL`, or `exit code 1`.
 
     code: an exit code, or a signal's number with a minus sign
     """

@@ -55,5 +55,5 @@ class RefreshAnswers:
 
 
 def _beside(session: Session) -> bytes:
-    """What the seal authenticates: an answer belongs to a session's token."""
+    """The data that the seal authenticates: an answer belongs to a session's token."""
     return b"answer\n%b\n%b" % (session.id.encode(), hashlib.sha256(session.token.raw).digest())

@@ -26,7 +26,7 @@ _COOKIE = b"cookie"
 
 
 def is_name(name: str) -> bool:
-    """Whether cookies and fields of double submits are called so."""
+    """Whether a cookie or a field of a double submit may have this name."""
     return _CSRF.search(name) is not None
 
 

@@ -115,7 +115,7 @@ def cookies(
 
 
 def _content(pending: LoginState) -> bytes:
-    """What is sealed: a line of JSON, then the place to come back to.
+    """The sealed content: a line of JSON, then the place to come back to.
 
     That alone is compressed, because its size must not tell of the secrets beside it.
     """

@@ -79,7 +79,7 @@ def holds_other_tokens(reply: Reply, place: JsonPointer) -> bool:
 
 
 def tokens(reply: Reply, limit: int) -> list[str]:
-    """At most so many of the JWTs of a reply: in its body, and in its fields."""
+    """The JWTs in the body and the fields of a reply, at most `limit` of them."""
     return list(islice(_tokens(reply), limit))
 
 

@@ -43,7 +43,7 @@ class RefreshAnswer:
 
 
 def make(reply: Reply, found: Found, refresh: RefreshToken | None, mark: str) -> RefreshAnswer:
-    """Make one of a backend's reply to a renewal.
+    """Make the answer of a backend's reply to a renewal.
 
     found: the token in it
     refresh: the refresh token in it, if there is one

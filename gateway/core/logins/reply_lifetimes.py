@@ -53,7 +53,7 @@ class RemainingLife:
 
     @property
     def seconds(self) -> int:
-        """What is left of the session's life."""
+        """The rest of the session's life (seconds)."""
         return max(0, int(self.ends_at - self.now))
 
 

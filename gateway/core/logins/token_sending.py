@@ -42,7 +42,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class InField:
-    """In a field, behind a scheme if there is one."""
+    """The token in a field, behind a scheme if there is one."""
 
     name: str
     scheme: str = ""
@@ -60,7 +60,7 @@ class InField:
 
 @dataclass(frozen=True, slots=True)
 class InCookie:
-    """In a cookie, maybe with text around it, such as `Bearer ` and quotes."""
+    """The token in a cookie, maybe with text around it, such as `Bearer ` and quotes."""
 
     name: str
     before: str = ""
@@ -73,7 +73,7 @@ class InCookie:
 
 @dataclass(frozen=True, slots=True)
 class InQuery:
-    """In a parameter of the query."""
+    """The token in a parameter of the query."""
 
     name: str
 
@@ -98,7 +98,7 @@ class BadTokenSending(ValueError):
 
 
 class Request(NamedTuple):
-    """What of a request may hold its token."""
+    """The parts of a request that may hold its token."""
 
     target: bytes
     lines: list[bytes]  # the client's field lines, with their CRLF

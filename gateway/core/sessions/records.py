@@ -59,7 +59,7 @@ class NewerVersion(Foreign):
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What a record says in the open. Times are whole UNIX seconds."""
+    """The open part of a record. Times are whole UNIX seconds."""
 
     subject: str
     label: str  # of the device, or the key's name
@@ -138,7 +138,7 @@ def _read_own(own: bytes) -> tuple[Life, int]:
 
 
 def _beside(session_id: str, own: bytes, texts: bytes) -> bytes:
-    """What the seal authenticates: not the cookie's end, which needs no key."""
+    """The data that the seal authenticates: not the cookie's end, which needs no key."""
     beside = [session_id.encode(), texts]
     if own:
         beside.append(own[: _LIFE.size])
@@ -151,7 +151,7 @@ def end_seconds(ends_at: float) -> int:
 
 
 def read_info(record: bytes) -> SessionInfo:
-    """What a record says in the open. Raises `Foreign`."""
+    """The open part of a record. Raises `Foreign`."""
     own, texts, _ = parts(record)
     _, ends, created, seen, _ = _HEAD.unpack_from(record)
     try:

@@ -48,7 +48,7 @@ class RefreshKey(SecretBytes):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a refresh key holds."""
+    """The content of a refresh key."""
 
     key: Key
     generation: int

@@ -31,7 +31,7 @@ class UnknownKey(NotVerified):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token must be, beside signed."""
+    """The rules that a token must meet, beside its signature."""
 
     algorithms: tuple[str, ...] = ()  # empty: the usual one of the key
     issuers: tuple[str, ...] = ()  # empty: any

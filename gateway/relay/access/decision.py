@@ -228,7 +228,7 @@ class Decider:
 
 
 def _outcome(refused: Refused, head: RequestHead, route: Route) -> Refused | Answered:
-    """What the caller gets in place of an answer of the route."""
+    """The answer to the caller in place of one of the route."""
     outcome = browsers.refusal_for_caller(refused, head, route)
     outcome.route = route.label
     return outcome

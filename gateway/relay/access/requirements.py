@@ -82,13 +82,13 @@ class Requirements:
 
 
 def _scope_challenge(scopes: tuple[str, ...]) -> dict[str, str]:
-    """What a token lacks (RFC 6750 §3.1)."""
+    """The challenge of a token that lacks scopes (RFC 6750 §3.1)."""
     challenge = f'Bearer realm="latchkey", error="insufficient_scope", scope="{" ".join(scopes)}"'
     return {"WWW-Authenticate": challenge}
 
 
 def _login_challenge(max_age: float) -> dict[str, str]:
-    """How old the login may be (RFC 9470 §3)."""
+    """The challenge of a login that is too old (RFC 9470 §3)."""
     challenge = 'Bearer realm="latchkey", error="insufficient_user_authentication", '
     challenge += 'error_description="A more recent login is needed", '
     return {"WWW-Authenticate": f'{challenge}max_age="{int(max_age)}"'}

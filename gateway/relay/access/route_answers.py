@@ -27,7 +27,7 @@ _NOT_IN_URL = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@%/?-]")
 
 
 def answer_of(rule: RouteOptions, config: Config) -> RouteAnswer | None:
-    """What the gateway itself answers on a route; None if its upstream answers."""
+    """The gateway's own answer on a route; None if its upstream answers."""
     upstream = None if rule.upstream is None else config.upstreams[rule.upstream]
     maintenance = rule.maintenance or (None if upstream is None else upstream.maintenance)
     if maintenance is not None:

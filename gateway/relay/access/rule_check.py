@@ -32,7 +32,7 @@ def check(
 
 
 def _request(head: RequestHead, route: Route, session: Session, peer: Peer) -> Request:
-    """What a rule sees.
+    """The request as a rule sees it.
 
     Raises `Refused` for a host, or a path whose segments, a backend might read in another way: the
     rule would decide about the wrong one.

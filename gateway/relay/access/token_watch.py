@@ -93,7 +93,7 @@ class TokenWatch:
     def inspection(
         self, request: RequestHead, response: ResponseHead, *, streams: bool = False
     ) -> Inspection | None:
-        """What looks at the reply to a request. None if nothing does.
+        """The inspection of the reply to a request; None without one.
 
         Raises `TokenFound`.
 

@@ -8,7 +8,7 @@ from gateway.relay.http1.response_head import ResponseHead
 
 
 class Framing(enum.Enum):
-    """What marks the end."""
+    """The marks of a body's end."""
 
     LENGTH = enum.auto()  # Content-Length, or there is no body
     CHUNKED = enum.auto()  # the last chunk

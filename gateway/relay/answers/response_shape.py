@@ -39,7 +39,7 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
 
 
 def of_own_answer(request: RequestHead, forward: Forward) -> Change | None:
-    """What a route changes in an answer of the gateway's own; None if nothing."""
+    """The changes of a route to an answer of the gateway's own; None without any."""
     route, changes = forward.route, forward.route.action.answer_fields
     if changes is None:
         return None

@@ -175,5 +175,5 @@ def _chooser(by_name: dict[str, ssl.SSLContext]) -> Callable[..., None]:
 
 
 def _marks(pair: CertificateFiles) -> tuple[Mark, Mark]:
-    """What changes with the files of a pair."""
+    """The marks of both files of a pair."""
     return files.mark(pair.cert_file), files.mark(pair.key_file)

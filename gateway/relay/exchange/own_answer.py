@@ -59,7 +59,7 @@ def _policy(exchange: ExchangeSide) -> Policy | None:
 
 
 def _change(exchange: ExchangeSide) -> own_answers.Change | None:
-    """What a route changes in its answers, where it has no upstream."""
+    """The changes of a route without an upstream to its answers."""
     forward = exchange.forward
     if forward is None or forward.answer is None:
         return None

@@ -78,5 +78,5 @@ class RequestBody:
 
     @property
     def rest(self) -> bytes:
-        """What came behind the body."""
+        """The bytes that came behind the body."""
         return self._body.rest

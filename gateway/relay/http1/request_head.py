@@ -14,7 +14,7 @@ SAFE_METHODS = frozenset(method.encode() for method in origins.SAFE_METHODS)
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a proxy tells about a request beside its head."""
+    """A proxy's description of a request, beside its head."""
 
     site: str  # scheme and authority as the browser knows them; empty if they are unknown
     redirects: bool  # the proxy passes a redirect on to the browser

@@ -63,7 +63,7 @@ class LimitMemory:
 
 
 def _name(config: Config, where: Where, limit: RateLimit) -> Hashable:
-    """What makes it the same limit in another configuration."""
+    """The identity of a limit, in this configuration and the next ones."""
     return kept_place(config, where), limit.rate, limit.burst, limit.per
 
 

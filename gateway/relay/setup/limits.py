@@ -81,7 +81,7 @@ class LimitBuilder:
         return made
 
     def _worker_counts(self, where: Where) -> WorkerCounts | None:
-        """What all workers count together for a limit; None if there is one worker."""
+        """The counts of a limit in all workers; None if there is one worker."""
         tables = self._memory.tables(where)
         return WorkerCounts(tables, self._worker) if tables else None
 

@@ -226,7 +226,7 @@ def _load(config: Config, clients: Clients) -> Load:
 
 
 def _connection_shares(config: Config, clients: Clients) -> Shares:
-    """What one client may have of the connections."""
+    """The shares of clients in the connections."""
     limits = config.limits
 
     def holders() -> Iterable[str]:

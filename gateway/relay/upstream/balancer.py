@@ -108,7 +108,7 @@ class Balancer:
     def _left_alone(
         self, servers: Sequence[Server], request: Request, now: float
     ) -> Refusal | None:
-        """Why the upstream gets no request at all."""
+        """The refusal while the upstream gets no request at all."""
         breaker, health = self._policy.breaker, self._policy.health
         if request.outage is not None:
             return None  # it looks whether a server is back
@@ -158,7 +158,7 @@ class Balancer:
         return servers[index]
 
     def _order_of(self, servers: Sequence[Server]) -> OrderOfKey:
-        """What finds the order in which the servers serve a key."""
+        """The function that finds the order in which the servers serve a key."""
         if self._orders is None or self._orders[0] is not servers:
             labels = [(server.label, server.load.weight) for server in servers]
 

@@ -43,7 +43,7 @@ _MAX_BYTES = 4096
 
 @dataclass(slots=True)
 class _State:
-    """What is known of one server."""
+    """The state of one server's checks."""
 
     due: float  # the next check (monotonic seconds)
     in_a_row: int = 0  # checks against the present verdict

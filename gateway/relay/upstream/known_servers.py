@@ -131,6 +131,6 @@ class KnownServers:
 
 
 def _refusal(error: OSError) -> Refusal:
-    """What a client gets if its request could not be sent for this reason."""
+    """The refusal of a request that could not be sent for this reason."""
     silent = isinstance(error, TimeoutError)
     return refusals.UPSTREAM_SILENT if silent else refusals.UPSTREAM_REFUSED

@@ -111,7 +111,7 @@ class Queues:
 
     @property
     def size(self) -> int:
-        """How many waiters there are."""
+        """The number of waiters."""
         return sum(map(len, self.by_client.values()))
 
     def _clients(self) -> Iterator[str]:

@@ -16,7 +16,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class Ending(enum.Enum):
-    """What ends a body."""
+    """The marks of a body's end."""
 
     LENGTH = enum.auto()  # its last byte, or there is no body
     CHUNKED = enum.auto()  # the last chunk

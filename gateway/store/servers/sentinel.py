@@ -172,7 +172,7 @@ class _Sentinels(Sentinel):
         return answers
 
     async def _ask(self, sentinel: Redis, service_name: str) -> SentinelAnswer | None:
-        """What a sentinel answers in time, if it knows the service.
+        """A sentinel's answer in time, if it knows the service.
 
         The epoch comes from SENTINEL MASTER, and the address does not: it names the old primary
         there until the failover has ended. The epoch is asked for first, so that a change between
