@@ -16,6 +16,8 @@ class InFlight:
     """An exchange of alice's session, on a route that captures or on another one."""
 
     whole: int | None
+    close_on_logout: bool = True
+    is_sent: bool = True
     ended: bool = False
     logs_out: bool = False
     extends_session: bool = True
@@ -24,7 +26,9 @@ class InFlight:
 
     def __post_init__(self) -> None:
         action = SimpleNamespace(
-            close_on_logout=True, whole=self.whole, extends_session=self.extends_session
+            close_on_logout=self.close_on_logout,
+            whole=self.whole,
+            extends_session=self.extends_session,
         )
         session = SimpleNamespace(id="alice's", ends_at=2**40, parent="")
         self.forward = SimpleNamespace(
@@ -61,6 +65,19 @@ async def test_an_answer_that_ends_its_own_session_is_let_through() -> None:
         await asyncio.sleep(0.01)
         seen.append((capturing.ended, other.ended))
     assert seen == [(False, True), (True, True), (True, True)]
+
+
+async def test_a_request_that_still_waits_ends_in_any_case() -> None:
+    """`close_on_logout: false` is for what is open; this request would begin after the logout."""
+    waits, is_open = (
+        InFlight(whole=None, close_on_logout=False, is_sent=is_sent) for is_sent in (False, True)
+    )
+    store = Store()
+    live = LiveSessions(lambda: [waits, is_open], cast("Any", store), 1800)
+    store.near.changes.note("alice's")
+    live.sweep(1.0)
+    await asyncio.sleep(0.01)
+    assert (waits.ended, is_open.ended) == (True, False)
 
 
 @pytest.mark.parametrize("extends_session", [True, False])

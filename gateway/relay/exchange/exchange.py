@@ -109,6 +109,11 @@ class Exchange:
         return self.head.has_body if self.upload is None else self.upload.uploading
 
     @property
+    def is_sent(self) -> bool:
+        """Whether an upstream has the request, or a part of it."""
+        return self.upload is not None and self.upload.upstream is not None
+
+    @property
     def body_idle(self) -> float:
         """How long the body of the request may pause (seconds)."""
         forward = self.forward

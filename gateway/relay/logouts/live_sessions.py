@@ -35,6 +35,10 @@ class OpenExchange(Protocol):
     logs_out: bool  # its session ends with it
 
     @property
+    def is_sent(self) -> bool:
+        """Whether an upstream has the request, or a part of it."""
+
+    @property
     def activity(self) -> tuple[int, int]:
         """The bytes that show a live client: received from it and delivered to it."""
 
@@ -147,7 +151,9 @@ def _end(exchange: OpenExchange) -> None:
 def _held_by(exchange: OpenExchange) -> str | None:
     """The id of the session that must live for the exchange to go on, if any."""
     forward = exchange.forward
-    if forward is None or forward.resolved is None or not forward.route.action.close_on_logout:
+    if forward is None or forward.resolved is None:
+        return None
+    if exchange.is_sent and not forward.route.action.close_on_logout:
         return None
     if exchange.logs_out:
         return None  # its own session ends by it
