@@ -160,6 +160,7 @@ UNKNOWN_SUBJECT = Refusal(
 )
 HEAD_TIMEOUT = Refusal(408, "head_timeout", "The request's head took too long.")
 BODY_TIMEOUT = Refusal(408, "body_timeout", "The request's body took too long.")
+READ_TIMEOUT = Refusal(408, "client_too_slow", "The answer was read too slowly.")
 BODY_TOO_LARGE = Refusal(413, "body_too_large", "The request's body is over the limit.")
 TARGET_TOO_LONG = Refusal(414, "target_too_long", "The request's target is over the limit.")
 EXPECTATION = Refusal(417, "unknown_expectation", "Only 100-continue can be expected.")

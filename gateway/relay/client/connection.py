@@ -162,6 +162,8 @@ class ClientConnection(asyncio.Protocol):
         if self._closing is not None or transport.is_closing():
             self._end().expire()
         elif self.blocked:
+            if exchange is not None and exchange.tunnel is None:
+                exchange.fail(refusals.READ_TIMEOUT)
             self.cut(reset=True)
         elif exchange is not None:
             exchange.fail(refusals.BODY_TIMEOUT)
