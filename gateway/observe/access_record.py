@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -10,6 +11,20 @@ from gateway.core.http.refusals import Refusal
 
 # Sinks take so many records at a time, or what there is at a tick of the relay's clock.
 _BATCH = 256
+
+
+def label_of(name: str) -> bytes:
+    """The name of a route or server as records hold it: as in a JSON string (RFC 8259 §7).
+
+    A path_regex has backslashes, say. It is made once, so no request has to escape it.
+    """
+    return json.dumps(name)[1:-1].encode()
+
+
+def name_of(label: bytes) -> str:
+    """The name that a label stands for."""
+    name: str = json.loads(b'"%b"' % label)
+    return name
 
 
 class AccessRecord(NamedTuple):
@@ -24,14 +39,14 @@ class AccessRecord(NamedTuple):
     ended: float  # UNIX seconds
     client: bytes  # the address
     method: bytes
-    route: bytes
+    route: bytes  # its label
     path: bytes
     status: int
     bytes_in: int  # of the request's body
     bytes_out: int  # of the answer's body
     duration: float  # seconds
     upstream_duration: float  # seconds from the head sent to the answer's head; 0 without one
-    server: bytes
+    server: bytes  # its label
     session_id: bytes
     request_id: bytes
     reason: str  # why it ended otherwise than by an answer

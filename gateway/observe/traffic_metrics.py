@@ -13,6 +13,7 @@ from typing import Generic, Literal, TypeVar
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from gateway.observe.access_record import label_of, name_of
 from gateway.observe.metric_files import MetricFiles
 from gateway.observe.request_counts import DURATION_BOUNDS, RouteCounts
 
@@ -145,7 +146,7 @@ class TrafficMetrics:
         )
         # Those of former configurations count as well: their numbers stay.
         known = files.labels("counter", "latchkey_requests", "route") - {_OTHER, _NO_ROUTE}
-        self._routes = {b"": _NO_ROUTE, **{name.encode(): name for name in known}}
+        self._routes = {b"": _NO_ROUTE, **{label_of(name): name for name in known}}
         self._answers: dict[tuple[str, str, str], Counter] = {}
         for status in (*_CLASSES.values(), _OTHER):
             self._answer(_OTHER, _OTHER, status)
@@ -188,7 +189,7 @@ class TrafficMetrics:
         """The label of a route: its name, or `other` for one too many."""
         route = self._routes.get(label)
         if route is None:
-            route = label.decode()
+            route = name_of(label)
             size = 2 * _BUCKETS * (_NUMBER_BYTES + len(json.dumps(route)))
             if len(self._routes) > _MAX_ROUTES or not self._files.have_room("histogram", size):
                 route = _OTHER

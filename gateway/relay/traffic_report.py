@@ -91,10 +91,10 @@ class TrafficReport:
             metrics.upstream_tls_reloads.add(tls.failures, name, "failed")
         for server in pool.servers:
             self._tell_of_server(name, server)
-        self._forget_servers(name, {server.label.decode() for server in pool.servers})
+        self._forget_servers(name, {server.name for server in pool.servers})
 
     def _tell_of_server(self, upstream: str, server: Server) -> None:
-        metrics, labels = self.metrics, (upstream, server.label.decode())
+        metrics, labels = self.metrics, (upstream, server.name)
         load = server.load
         metrics.server_requests.add(server.requests, *labels)
         metrics.server_retries.add(server.retries, *labels)

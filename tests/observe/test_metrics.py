@@ -12,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observe import metric_sums
+from gateway.observe.access_record import label_of
 from gateway.observe.events import Event
 from gateway.observe.metrics import Metrics
 from gateway.observe.request_counts import RouteCounts
@@ -163,7 +164,7 @@ def test_the_sums_are_those_of_the_library(tmp_path: Path) -> None:
     names = ["/api/*", 'a"b', "a\\b", "a\nb", "a\\n", "ü,}=", ""]
     for slot, metrics in ((slot, Metrics(str(tmp_path), slot)) for slot in range(3)):
         for number, name in enumerate(names):
-            metrics.traffic.publish({name.encode(): requests(number + slot)})
+            metrics.traffic.publish({label_of(name): requests(number + slot)})
             metrics.traffic.limit_refusals.add(number * slot, name)
         metrics.state(entries=slot, trusted=slot > 0, store_up=True)
         metrics.revoked(0.001 * slot)

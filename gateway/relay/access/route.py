@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.core.http import paths, refusals
 from gateway.core.http.path_patterns import PathPattern
 from gateway.core.http.paths import Readings
+from gateway.observe.access_record import label_of
 from gateway.relay.access.route_access import Access, Auth
 from gateway.relay.access.route_action import Action
 from gateway.relay.access.token_watch import UNWATCHED, TokenWatch
@@ -44,7 +45,7 @@ class Route:
     in_process: bool = field(init=False)  # leads to the gateway's own endpoints
     reshapes: bool = field(init=False)  # the upstream's answers change, or are compressed
     rewrites: bool = field(init=False)  # the target or a field changes on its way upstream
-    label: bytes = field(init=False)  # the name, for the log
+    label: bytes = field(init=False)  # the name, for records
 
     def __post_init__(self) -> None:
         self.identifies = self.access.auth is not Auth.PUBLIC
@@ -58,7 +59,7 @@ class Route:
         action = self.action
         shapes = (action.links, action.answer_fields, action.security, action.compression)
         self.reshapes = any(shape is not None for shape in shapes)
-        self.label = self.name.encode()
+        self.label = label_of(self.name)
 
     def target(self, head: RequestHead) -> bytes:
         """The request target for the upstream, on a route that rewrites it."""

@@ -59,7 +59,7 @@ class Dialler:
             self._failed(waiter, server, error)
         except Exception as error:
             # A fault of the gateway's own: no request waits for it for ever.
-            _log.exception("a connection to %s cannot be opened", server.label.decode())
+            _log.exception("a connection to %s cannot be opened", server.name)
             self._failed(waiter, server, ConnectionError(type(error).__name__))
         except BaseException:
             server.free_place(waiter)

@@ -140,7 +140,7 @@ class HealthChecks:
             return
         state.in_a_row = 0
         load.is_unhealthy = bool(why)
-        name = server.label.decode()
+        name = server.name
         if why:
             server.discard_idle()
             self._log.warning("upstream %s: %s is unhealthy: %s", self._upstream, name, why)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.core.http.balancing import EjectionRules, ServerLoad
 from gateway.core.http.refusals import UPSTREAM_REFUSED, Refusal
 from gateway.core.http.shares import Shares
+from gateway.observe.access_record import label_of
 from gateway.relay.upstream.ejection import Ejection
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Server:
         "is_gone",
         "label",
         "load",
+        "name",
         "opened_connections",
         "requests",
         "retries",
@@ -105,7 +107,8 @@ class Server:
         self.opened_connections = 0  # of those dials
         self.errors: Counter[str] = Counter()  # by kind: reasons of refusals, or "status"
         self.retries = 0  # requests that went to another server after this one
-        self.label = name.encode()
+        self.name = name
+        self.label = label_of(name)  # for records
         self.at = at
         self.connect = connect
         self.idle_timeout = idle_timeout
@@ -256,4 +259,4 @@ class Server:
         self.stale_until = time.monotonic() + _STALE_SECONDS
         if is_lost:
             why = "closed a kept connection under a request (upstream_idle may be too long)"
-            self._log.warning("upstream %s: %s: %s", self._upstream, self.label.decode(), why)
+            self._log.warning("upstream %s: %s: %s", self._upstream, self.name, why)
