@@ -575,6 +575,39 @@ async def test_sticky_requests_avoid_what_they_have_tried(port: int) -> None:
             shop.change_servers([home, *shop.servers])
 
 
+async def test_a_breaker_counts_requests_and_not_attempts(port: int) -> None:
+    """A trial that one server refuses goes to the other one, whose answer closes the breaker."""
+    breaker = CircuitBreaker(percent=50, of=1, open_for=0.01)
+    async with pool(free_port(), port, policy=Policy(breaker=breaker)) as shop:
+        away, works = shop.servers
+        breaker.failed("before")
+        breaker.ended("before", time.monotonic())
+        await asyncio.sleep(0.02)
+        trial = acquired(shop, is_answered=True)
+        connection = await trial.connection()
+        assert (away.dials, trial.server) == (1, works)
+        shop.release(connection, trial, reusable=True)
+        assert (breaker.openings, breaker.open_until) == (1, 0)
+
+
+@pytest.mark.parametrize("goes", [True, False])
+async def test_a_restart_that_a_request_waits_for(*, goes: bool) -> None:
+    """The breaker counts it when its time is over, or when its client goes."""
+    breaker = CircuitBreaker(percent=50, of=1, open_for=HANG)
+    async with pool(free_port(), policy=Policy(breaker=breaker, try_for=HANG)) as shop:
+        request = acquired(shop)
+        async with asyncio.timeout(HANG):
+            while not request.queued:
+                await asyncio.sleep(0.001)
+        assert not breaker.open_until
+        if goes:
+            shop.leave(request)
+        else:
+            shop.sweep(time.monotonic() + 2 * HANG)
+            assert await request.refusal() is refusals.UPSTREAM_REFUSED
+        assert breaker.open_until
+
+
 async def test_a_client_that_goes_closes_no_breaker(port: int) -> None:
     """Only an answer does: of an upstream that hangs, clients go."""
     breaker = CircuitBreaker(percent=50, of=1, open_for=HANG)

@@ -81,6 +81,8 @@ class Pool:
     def may_repeat(self, waiter: Upload) -> bool:
         return self.other
 
+    def goes_on(self, request: object) -> None: ...
+
 
 @dataclass
 class Connection:

@@ -134,6 +134,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
             "servers": [one.url],
             "breaker": {"errors": "50%", "of": 2, "open_for": "60s"},
         },
+        "shared": {"servers": pair, "breaker": {"errors": "50%", "of": 2, "open_for": "60s"}},
         "hurried": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "0s"},
         "patient": {"servers": [f"http://127.0.0.1:{gone}"], "try_for": "1s"},
     }
@@ -293,6 +294,13 @@ def test_a_breaker_opens_and_closes(site: Site) -> None:
     site.one.status = b"503 Service Unavailable"
     reasons = [b"circuit_open" in site.ask("/broken/")[1] for _ in range(3)]
     assert reasons == [False, False, True]
+
+
+def test_a_request_that_another_server_answers_opens_no_breaker(site: Site) -> None:
+    """Of the last two, one was sent in vain to the first server, and none has failed."""
+    site.one.status = b"closes"
+    assert [site.ask("/shared/")[0] for _ in range(6)] == [200] * 6
+    assert site.one.asked >= 1
 
 
 def test_how_long_a_restart_is_waited_for(site: Site) -> None:

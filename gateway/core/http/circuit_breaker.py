@@ -48,6 +48,10 @@ class CircuitBreaker:
         self._failing.add(request)
         self.is_calm = False
 
+    def forgive(self, request: object) -> None:
+        """Forget the failures of a request that goes on, at another server or later."""
+        self._failing.discard(request)
+
     def ended(self, request: object, now: float, *, is_answered: bool = True) -> bool:
         """Count a request that has ended. True if the breaker opens by it.
 

@@ -286,6 +286,7 @@ class Upload:
             self.upstream, self.state = None, WAITING
             pool.replace(self, upstream)
         elif goes_elsewhere:
+            pool.known.goes_on(upstream)
             self.give_back(reusable=False)
             self.acquire()
         return is_stale or goes_elsewhere

@@ -115,7 +115,7 @@ class Balancer:
         waits = self._policy.try_for is not None
         if health is not None and not waits and all(server.load.is_unhealthy for server in servers):
             return self._refusal(refusals.UPSTREAM_DOWN, health.interval)
-        if breaker is not None and not breaker.allows(now):
+        if breaker is not None and not request.tried and not breaker.allows(now):
             return self._refusal(refusals.CIRCUIT_OPEN, breaker.open_until - now)
         if not request.tried and self._restarts.refuse(now):
             return self.down(servers, now)

@@ -67,6 +67,7 @@ class Call:
         """Note that nothing could be sent. Whether another server is left to be tried."""
         server = self._called
         self._known.dial_failed(self, server, error)
+        self._known.goes_on(self)
         self.tried |= {server}
         if self._known.has_other_than(self.tried):
             return True
@@ -96,6 +97,7 @@ class Call:
 
     def given_up(self, error: OSError) -> Refusal:
         """The refusal, since no server could be reached."""
+        self._known.lost(self)
         return self._known.unreachable(error)
 
     @property

@@ -76,6 +76,17 @@ class KnownServers:
         else:
             server.errors[refusals.UPSTREAM_REFUSED.reason] += 1
 
+    def goes_on(self, request: object) -> None:
+        """Note that a request goes to another server, or waits: so far, it has not failed."""
+        if self.policy.breaker is not None:
+            self.policy.breaker.forgive(request)
+
+    def lost(self, request: Request) -> None:
+        """Note that a request has reached no server, and waits no longer."""
+        if self.policy.breaker is not None:
+            self.policy.breaker.failed(request)
+        self.ended(request, is_answered=False)
+
     def none_reached(self, request: Request) -> None:
         """Note that a request has tried all servers in vain."""
         self._restarts.none_reached(request, time.monotonic())

@@ -109,6 +109,8 @@ class Pool:
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of its queue."""
         self._queues.remove(waiter)
+        if waiter.outage is not None:
+            self.known.lost(waiter)
 
     def replace(self, waiter: Waiter, connection: UpstreamConnection) -> None:
         """Open a new connection in the place of one that was stale."""
@@ -260,14 +262,18 @@ class Pool:
                 waiter.fail(refusals.BUSY)
             return
         self.known.dial_failed(waiter, server, error)
-        self.known.ended(waiter, is_answered=False)
         server.free_place(waiter)
         if not waiter.waits:
+            self.known.ended(waiter, is_answered=False)
             return
         waiter.tried |= {server}
         if self.known.has_other_than(waiter.tried):
+            self.known.goes_on(waiter)
             self.acquire(waiter)
-        elif not self._restarts.have_wait(waiter, server, error):
+        elif self._restarts.have_wait(waiter, server, error):
+            self.known.goes_on(waiter)
+        else:
+            self.known.lost(waiter)
             waiter.unreached(self.known.unreachable(error), server, cause)
 
     def _give_all(self, server: Server) -> None:
