@@ -68,7 +68,9 @@ PATTERNS = {
     r"^[A-Za-z0-9:._-]*$": "consists of letters, digits and : . _ - alone",
     r"^[A-Za-z0-9_.~-]+$": "consists of letters, digits and _ . ~ - alone",
     r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$": "is one word, as in the name of a field",
-    r"^[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)$": "is a media type, such as text/css or text/*",
+    r"^[a-z0-9.+-]+/(?:\*(?:\+[a-z0-9.-]+)?|[a-z0-9.+-]+)$": (
+        "is a media type, such as text/css, text/* or application/*+json"
+    ),
     r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$": "is one word, as in the name of a field",
     r'^/[!"$-~]*$': "is a path of printable ASCII without spaces and #",
     r"^[!-~]+$": "consists of printable ASCII without spaces",

@@ -12,22 +12,15 @@ from gateway.config.values import OneOrMany
 # By coding, the preferred one first: its library; None for the standard library.
 LIBRARIES = {"zstd": "zstandard", "br": "brotli", "gzip": None}
 
-# What compresses well. Pictures, films and archives are compressed already.
+# What compresses well. Pictures, films and archives are compressed already. A vendor's type says by
+# its suffix what it is (RFC 6839: `application/vnd.github+json`).
 TYPES = (
     "text/*",
-    "application/atom+xml",
-    "application/geo+json",
-    "application/graphql-response+json",
+    "application/*+json",
+    "application/*+xml",
     "application/javascript",
-    "application/json",
-    "application/ld+json",
-    "application/manifest+json",
-    "application/problem+json",
-    "application/rss+xml",
-    "application/vnd.api+json",
     "application/wasm",
-    "application/xhtml+xml",
-    "application/xml",
+    "application/x-javascript",
     "image/svg+xml",
 )
 
@@ -63,5 +56,8 @@ Codings = Annotated[
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _NAMES, {"type": "array", "items": _NAMES}]}),
 ]
 MediaTypes = Annotated[
-    tuple[Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/(?:\*|[a-z0-9.+-]+)$")], ...], OneOrMany()
+    tuple[
+        Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/(?:\*(?:\+[a-z0-9.-]+)?|[a-z0-9.+-]+)$")], ...
+    ],
+    OneOrMany(),
 ]

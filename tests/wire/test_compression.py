@@ -114,6 +114,8 @@ def test_the_plain_form_varies_too(gate: Gateway, shop: Upstream, takes: str | N
         ("/a", answer(type_="")),
         ("/off/a", answer()),
         ("/css/a", answer()),
+        ("/a", answer(type_="application/zip")),
+        ("/a", answer(type_="application/geo+json-seq")),
     ],
 )
 def test_what_stays_as_it_is(gate: Gateway, shop: Upstream, path: str, sent: bytes) -> None:
@@ -167,6 +169,24 @@ def test_trailers_of_an_encoded_body(gate: Gateway, shop: Upstream) -> None:
     found = ask(gate.port, asked)
     assert b"Content-Encoding: gzip\r\n" in found
     assert found.endswith(b"\r\n0\r\nX-Sum: 5\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "text/html",
+        "application/json",
+        "application/vnd.shop.v2+json; charset=utf-8",
+        "Application/Problem+JSON",
+        "application/xhtml+xml",
+        "application/xml",
+        "image/svg+xml",
+    ],
+)
+def test_types_by_default(gate: Gateway, shop: Upstream, type_: str) -> None:
+    """A vendor's type says by its suffix what it is (RFC 6839)."""
+    shop.clear(always(answer(type_=type_)))
+    assert got(gate, request())[0]["Content-Encoding"] == "zstd"
 
 
 def test_a_type_and_a_size_of_its_own(gate: Gateway, shop: Upstream) -> None:

@@ -45,7 +45,8 @@ class Compression:
 
     codings: the first one is preferred
     min_bytes: a shorter body stays as it is
-    types: media types; `text/*` is all of text
+    types: media types; `text/*` is all of text, `application/*+json` is JSON, and all
+        with that suffix
     """
 
     codings: tuple[str, ...]
@@ -97,8 +98,13 @@ class Compression:
         found = _TYPE.search(lines)
         if found is None or _KEPT.search(lines) is not None:
             return False
-        kind = found[1].lower()
-        return kind in self.types or kind.partition(b"/")[0] + b"/*" in self.types
+        return not self.types.isdisjoint(_names(found[1].lower()))
+
+
+def _names(kind: bytes) -> tuple[bytes, ...]:
+    """The names of a media type in a setting: `a/b+json`, `a/*` and `a/*+json` (as of `a/json`)."""
+    top, _, name = kind.partition(b"/")
+    return kind, top + b"/*", top + b"/*+" + name.rpartition(b"+")[2]
 
 
 def unvouched(trailers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
