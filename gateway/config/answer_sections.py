@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway.config.base import Model, Shorthand
+from gateway.config.files import MAX_ANSWER_BYTES, AnswerFile
 from gateway.config.units import Duration
-from gateway.config.values import FieldName
+from gateway.config.values import TEXT, FieldName, parsed
 from gateway.core.http import templates
 from gateway.core.http.field_names import fold
 
@@ -69,8 +70,8 @@ class Respond(Shorthand):
     _short_for = "body"
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
-    body: str | None = None
-    file: str | None = None
+    body: Annotated[str, Field(max_length=MAX_ANSWER_BYTES)] | None = None
+    file: Annotated[AnswerFile | None, *parsed(AnswerFile, TEXT)] = None
     content_type: FieldText | None = None
     headers: dict[Annotated[FieldName, AfterValidator(_answered_field)], FieldText] = {}
 

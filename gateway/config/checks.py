@@ -74,12 +74,6 @@ def _nowhere(config: Config, document: Document) -> Iterator[Problem]:
     for at, route in enumerate(config.routes):
         if route.upstream is None and config.verify is None and not route.is_answered_here:
             yield document.problem(("routes", at), "needs upstream, as there is no verify")
-        file = None if route.respond is None else route.respond.file
-        if file is None:
-            continue
-        files.note(Path(file))
-        if not Path(file).is_file():
-            yield document.problem(("routes", at, "respond", "file"), "is no file")
 
 
 def _accepted_tokens(config: Config, document: Document) -> Iterator[Problem]:

@@ -5,10 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Far more than a key, a users file or a configuration needs; a device may never end.
 MAX_FILE_BYTES = 16 * 2**20
+
+
+# An answer is written as a whole, and waits in memory for each client that reads slowly.
+MAX_ANSWER_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFile:
+    """A file with a fixed answer, and what it holds once that has been read."""
+
+    path: str
+    content: bytes = field(default=b"", repr=False)
+
+    def __str__(self) -> str:
+        return self.path
 
 
 # A file as it was read: device, inode, time of its last change (ns, also of its mode and owner, and

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.config.answer_files import with_answer_files
 from gateway.config.checks import check
 from gateway.config.complaints import explain, not_at, unique
 from gateway.config.document import Document, read
@@ -67,7 +68,9 @@ def load_with_document(
     config, file_problems = _with_files(config, file.parent, document)
     config, key_problems = with_keys(config, file.parent, document)
     config, rule_problems = with_rules(config, file.parent, document)
-    problems = [*file_problems, *key_problems, *rule_problems, *check(config, document)]
+    config, answer_problems = with_answer_files(config, file.parent, document)
+    problems = [*file_problems, *key_problems, *rule_problems, *answer_problems]
+    problems += check(config, document)
     if opens:
         problems += check_openings(config, document)
     if problems or document.problems:
@@ -112,12 +115,6 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         name: upstream.model_copy(update={"tls": _absolute(upstream.tls, folder, *tls_files)})
         for name, upstream in config.upstreams.items()
     }
-    routes = tuple(
-        route
-        if route.respond is None
-        else route.model_copy(update={"respond": _absolute(route.respond, folder, "file")})
-        for route in config.routes
-    )
     logs = [name for name in ("access_log", "audit_log") if _is_file(getattr(config, name))]
     return _absolute(config, folder, *logs).model_copy(
         update={
@@ -125,7 +122,6 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             "pages": _absolute(config.pages, folder, "templates"),
             "login": tuple(_absolute(login, folder, *login.FILES) for login in config.login),
             "upstreams": upstreams,
-            "routes": routes,
         }
     )
 

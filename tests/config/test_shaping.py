@@ -89,7 +89,9 @@ def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
         ({"upstream": None, "respond": {"body": "x", "file": "y"}}, "has a body, or the file"),
         ({"upstream": None, "respond": {"status": 204, "body": "x"}}, "status 204 has none"),
         ({"upstream": None, "respond": {"status": 101}}, "status"),
-        ({"upstream": None, "respond": {"file": "no.txt"}}, "is no file"),
+        ({"upstream": None, "respond": {"file": "no.txt"}}, "file: cannot be read: No such"),
+        ({"upstream": None, "respond": {"file": "."}}, "cannot be read: Is a directory"),
+        ({"upstream": None, "respond": "x" * (2**20 + 1)}, "is too long"),
         ({"upstream": None, "respond": {"headers": {"Content-Length": "1"}}}, "itself sends"),
         ({"upstream": None, "respond": {"headers": {"X-A": "a\r\nb"}}}, "is no field value"),
         ({"upstream": None, "redirect": "//evil.example"}, "is no target"),
@@ -109,6 +111,13 @@ def test_values_of_requests_stand_in_routes_alone(tmp_path: Path) -> None:
 )
 def test_answers_that_cannot_be(tmp_path: Path, route: dict[str, Any], said: str) -> None:
     assert said in complaint(tmp_path, config(**route))
+
+
+def test_a_file_that_each_slow_client_would_hold(tmp_path: Path) -> None:
+    """An answer is written as a whole, so its size is limited when the file is checked."""
+    (tmp_path / "large").write_bytes(bytes(2**20 + 1))
+    text = config(upstream=None, respond={"file": "large"})
+    assert "respond.file: cannot be read: is larger than 1 MiB" in complaint(tmp_path, text)
 
 
 @pytest.mark.parametrize("answer", [{"respond": "x"}, {"redirect": "/y"}])

@@ -1,11 +1,16 @@
 """Routes that the gateway itself answers: texts, redirects, maintenance."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import LOGIN, Start, log_in
 from tests.support.gateway import Gateway
+from tests.support.processes import eventually
 from tests.support.raw import Client, Upstream, ask, field_lines, status
 
 PUBLIC = {"auth": "public"}
@@ -246,3 +251,14 @@ def test_a_value_of_the_path_ends_no_line(site: Gateway, value: str) -> None:
     answer = send(site, f"/changed/{value}", key)
     assert status(answer) == 400
     assert b"X-Evil" not in answer
+
+
+def test_a_worker_that_is_replaced_answers_with_the_same_file(site: Gateway) -> None:
+    """It was read with config.yaml; what has become of it since is for the next reload."""
+    config = yaml.safe_load(site.log.with_name("config.yaml").read_text())
+    [file] = [rule["respond"]["file"] for rule in config["routes"] if rule["path"] == "/robots.txt"]
+    Path(file).unlink()
+    [worker] = site.workers()
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: site.workers() not in ([], [worker]))
+    assert body(send(site, "/robots.txt")) == b"User-agent: *\n"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.files import read_file
 from gateway.core.http import path_rewriting, paths, refusals, templates
 from gateway.core.http.refusals import Refusal
 from gateway.relay.http1.request_head import RequestHead
@@ -44,7 +42,7 @@ def answer_of(rule: RouteOptions, config: Config) -> RouteAnswer | None:
 def _fixed(section: Respond, rule: RouteOptions) -> Answered:
     body = (section.body or "").encode()
     if section.file is not None:
-        body = read_file(Path(section.file))
+        body = section.file.content
     fields = {**_caching(rule), **section.headers}
     if body or section.content_type is not None:
         fields["Content-Type"] = section.content_type or _PLAIN
