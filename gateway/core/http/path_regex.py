@@ -16,6 +16,7 @@ _MAX_NODES = 2000
 _MAX_REPEATS = 256
 _MAX_DEPTH = 32
 
+_SLASH = ord("/")
 _ANY = frozenset(range(1, 256))
 _DIGITS = frozenset(b"0123456789")
 _WORDS = _DIGITS | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
@@ -67,6 +68,14 @@ class PathRegex:
         """Whether the whole path fits."""
         state = self._after(path)
         return state is not None and self._accepts[state]
+
+    def fits_with_slash(self, path: bytes) -> bool:
+        """Whether the whole path fits, as it is or with a slash at its end."""
+        state = self._after(path)
+        if state is None:
+            return False
+        slash = self._next[state].get(_SLASH)
+        return self._accepts[state] or (slash is not None and self._accepts[slash])
 
     def fits_below(self, prefix: bytes) -> bool:
         """Whether some path that begins so fits."""

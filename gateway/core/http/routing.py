@@ -289,8 +289,7 @@ class _PathTable(Generic[T]):
         found = self._folded.fitting(path)
         path = paths.escaped(path)
         for text, entry in self._folded_regexes:
-            regex = compiled(text, ignores_case=True)
-            if regex.fits(path or b"/") or regex.fits(path + b"/"):
+            if compiled(text, ignores_case=True).fits_with_slash(path):
                 found.append(entry)
         return found
 
