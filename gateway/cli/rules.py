@@ -183,7 +183,8 @@ def _request(text: Any, fields: Mapping[str, Any], routes: Iterable[str]) -> Req
     fields: what else is given of it
     routes: patterns that may name segments of the path
     """
-    method, _, path = text.partition(" ") if isinstance(text, str) else ("", "", "")
+    method, _, target = text.partition(" ") if isinstance(text, str) else ("", "", "")
+    path = paths.strict(target.partition("?")[0].encode()).decode()  # as a rule sees it
     claims = fields.get("claims") or {}
     if not method or not path.startswith("/"):
         raise _Unusable("needs a method and a path, such as GET /items/7")

@@ -55,10 +55,11 @@ def test_a_wrong_example_is_exit_code_1(folder: Path) -> None:
 
 
 def test_one_request(folder: Path) -> None:
-    """Options may stand anywhere; a rule that raises is wrong."""
+    """Options may stand anywhere; the path is read as on the wire. A rule that raises is wrong."""
     asked = ("./rules.py:may_edit", "--claims", '{"items": ["7"]}', "GET", "/items/7")
-    done = tried(folder, *asked, "--route", "/items/{id}")
-    assert (done.returncode, done.stdout.splitlines()[1]) == (0, "  ok    allows GET /items/7")
+    for path in ("/items/7", "/items/%37?page=2"):
+        done = tried(folder, *asked[:-1], path, "--route", "/items/{id}")
+        assert (done.returncode, done.stdout.splitlines()[1]) == (0, "  ok    allows GET /items/7")
     done = tried(folder, *asked)
     assert done.returncode == 1
     assert "WRONG raises KeyError in line 3 ('id') on GET /items/7" in done.stdout

@@ -83,6 +83,7 @@ def gate(
             rule("/locks", "locks"),
             rule("/never/ends", "never_ends"),
             rule("/promotes", "promotes"),
+            rule("/promoted", "promotes", "is_admin"),
             rule("/admin", "is_admin"),
             rule("/maybe", "is_admin", auth="optional"),
             {"path": "/*", "upstream": "shop", "auth": "public"},
@@ -146,13 +147,14 @@ def test_a_rule_that_fails_is_500(gate: Gateway, shop: Upstream, path: str) -> N
 
 
 def test_a_rule_changes_no_session(gate: Gateway, login_upstream: Upstream, shop: Upstream) -> None:
-    """The claims that it sees are the request's own; the session has more requests."""
+    """The claims that it sees are its own; the session has more requests, and a route more rules."""
     token = token_of("mallory", realm_access={"roles": ["user"]})
     login_upstream.clear(always(json_answer("200 OK", {"token": token})))
     key = log_in(gate.port)
     login_upstream.clear(accounts)
     assert status(ask(gate.port, with_key("GET /promotes", key))) == 200
-    assert status(ask(gate.port, with_key("GET /admin", key))) == 403
+    for path in ("/admin", "/promoted"):
+        assert status(ask(gate.port, with_key(f"GET {path}", key))) == 403
     admin = request("GET /admin", realm_access={"roles": ["admin"]})
     assert status(ask(gate.port, admin)) == 200
 

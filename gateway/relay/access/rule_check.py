@@ -21,8 +21,8 @@ def check(
     rules: tuple[Rule, ...], head: RequestHead, route: Route, session: Session, peer: Peer
 ) -> None:
     """Raises `Refused` if a rule says no, or fails; the access log names it."""
-    request = _request(head, route, session, peer)
     for rule in rules:
+        request = _request(head, route, session, peer)  # its own: it may change what it sees
         try:
             may_pass = rule.allows(request)
         except RuleFailed:
