@@ -127,6 +127,11 @@ class TrafficMetrics:
         self.rule_slow = self._counter(
             "rule_slow_calls", "How often a rule in Python took longer than 1 ms.", "rule"
         )
+        self.tokens_passed = self._counter(
+            "tokens_passed",
+            "Workers that saw a reply of this route give a JWT to a client: it may be a login.",
+            "route",
+        )
         self.openings_failed = self._counter(
             "openings_failed",
             "Connections that were closed before a request: no TLS, or a bad PROXY header.",
