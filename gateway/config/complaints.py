@@ -125,7 +125,9 @@ def suggest(word: object, known: list[str]) -> str:
 def not_at(causes: Sequence[Problem], problems: Iterable[Problem]) -> Iterator[Problem]:
     """The problems at other positions than these: a value that is missing has no other problem."""
     positions = {Position(cause.line, cause.column) for cause in causes}
-    return (one for one in problems if Position(one.line, one.column) not in positions)
+    return (
+        problem for problem in problems if Position(problem.line, problem.column) not in positions
+    )
 
 
 def unique(problems: Iterable[Problem]) -> list[Problem]:

@@ -18,6 +18,7 @@ from gateway.core.http import hosts, paths
 from gateway.core.http.path_patterns import PathPattern, Rank
 from gateway.core.http.path_regex import compiled
 from gateway.core.http.paths import Folded
+from gateway.core.http.pattern_tree import PatternTree
 from gateway.core.http.request_conditions import Conditions, Holds
 
 T = TypeVar("T")
@@ -238,8 +239,8 @@ class _PathTable(Generic[T]):
         )
         self._folded_regexes = [(entry.pattern.folded.regex, entry) for entry in self._regexes]
         self._exact: dict[bytes, Entry[T]] = {}
-        self._patterns: _Tree[T] = _Tree()
-        self._folded: _Tree[T] = _Tree()
+        self._patterns: PatternTree[Entry[T]] = PatternTree()
+        self._folded: PatternTree[Entry[T]] = PatternTree()
         self.folded_names: set[bytes] = set()
         for entry in entries.values():
             self._add(entry)
@@ -296,60 +297,3 @@ class _PathTable(Generic[T]):
 
 def _rank(entry: Entry[T]) -> Rank:
     return entry.rank
-
-
-class _Node(Generic[T]):
-    """A place in the tree of patterns: the segments so far."""
-
-    __slots__ = ("below", "exact", "filled", "suffixes", "written")
-
-    def __init__(self) -> None:
-        self.written: dict[bytes, _Node[T]] = {}
-        self.filled: _Node[T] | None = None
-        self.exact: tuple[Entry[T], ...] = ()  # end here, prefixes that are bare among them
-        self.below: tuple[Entry[T], ...] = ()  # prefixes
-        self.suffixes: tuple[tuple[bytes, Entry[T]], ...] = ()
-
-
-class _Tree(Generic[T]):
-    """Patterns by their segments."""
-
-    def __init__(self) -> None:
-        self._root: _Node[T] = _Node()
-
-    def add(self, pattern: PathPattern, entry: Entry[T]) -> None:
-        node = self._root
-        for segment in pattern.segments:
-            if segment is not None:
-                node = node.written.setdefault(segment, _Node())
-            else:
-                node.filled = node.filled or _Node()
-                node = node.filled
-        if pattern.suffix:
-            node.suffixes += ((pattern.suffix, entry),)
-        elif pattern.is_prefix:
-            node.below += (entry,)
-        if not pattern.is_prefix or pattern.bare:
-            node.exact += (entry,)
-
-    def fitting(self, path: bytes) -> list[Entry[T]]:
-        """All patterns that fit a path; in a tree of folded ones, a folded path."""
-        found: list[Entry[T]] = []
-        _collect(self._root, path.split(b"/")[1:], 0, found)
-        return found
-
-
-def _collect(node: _Node[T], segments: Sequence[bytes], at: int, found: list[Entry[T]]) -> None:
-    if at == len(segments):
-        found += node.exact
-        return
-    found += node.below
-    for suffix, entry in node.suffixes:
-        if segments[-1].endswith(suffix):
-            found.append(entry)
-    segment = segments[at]
-    written = node.written.get(segment)
-    if written is not None:
-        _collect(written, segments, at + 1, found)
-    if node.filled is not None and segment:
-        _collect(node.filled, segments, at + 1, found)
