@@ -1,23 +1,19 @@
 """Renewing tokens: one renewal of a session at a time.
 
 None succeeds after a revocation. Backends rotate refresh tokens, and many take the second use of
-one for a theft and end the session. So a renewal holds a lease in Redis over all gateways, with a
-fencing value of its own, and extends it while the backend is asked. The new token is written only
-over the very value that was read: a session that was revoked meanwhile stays gone, and a renewal
-that comes too late writes nothing.
+one for a theft and end the session. So a renewal holds a lease over all gateways (`leases.py`)
+while the backend is asked. The new token is written only over the very value that was read: a
+session that was revoked meanwhile stays gone, and a renewal that comes too late writes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from gateway.core.logins import double_submit
 from gateway.core.sessions.keys import Key
@@ -25,27 +21,12 @@ from gateway.core.sessions.session import Session, Token
 from gateway.observe.events import Event, Kind, Report, ignore
 from gateway.store.errors import StoreUnavailable, bounded
 from gateway.store.layout import Layout
+from gateway.store.leases import Leases
 from gateway.store.refresh_answers import RefreshAnswers
 from gateway.store.servers.topology import Client
 from gateway.store.token_updates import Renewed, TokenWriter
 
 _log = logging.getLogger("gateway.store")
-
-# KEYS: lease. ARGV: fencing value, milliseconds.
-_EXTEND = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
-
-# KEYS: lease. ARGV: fencing value.
-_RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
-"""
-
-# A holder that dies blocks the session's renewal for this long (seconds). A living one extends its
-# lease three times in that time.
-_LEASE_SECONDS = 3.0
 
 # How often to look whether another gateway's renewal has ended (seconds).
 _LOOK_AGAIN_SECONDS = 0.05
@@ -110,8 +91,7 @@ class Renewals:
         self._running: dict[str, _Renewal] = {}
         # By session id: until when (monotonic seconds) no attempt is made, and the last failure.
         self._failures: dict[str, tuple[float, Exception]] = {}
-        self._extend = client.register_script(_EXTEND)
-        self._release = client.register_script(_RELEASE)
+        self._leases = Leases(client, timeout)
 
     def register(self, login: str, renew: Renew) -> None:
         """Renew sessions of a login by `renew`."""
@@ -229,19 +209,15 @@ class Renewals:
         self, running: _Renewal, key: Key, session: Session, due: Due
     ) -> Session | None:
         """lease → read → ask → replace."""
-        lease, fence = self._layout.lease(session.id), secrets.token_hex(16)
-        until = time.monotonic() + _KEEP_TRYING_SECONDS
-        while not await self._store(
-            self._client.set(lease, fence, nx=True, px=_ms(_LEASE_SECONDS))
-        ):
+        lease, until = self._layout.lease(session.id), time.monotonic() + _KEEP_TRYING_SECONDS
+        while (fence := await self._leases.take(lease)) is None:
             current, _ = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
             if time.monotonic() > until:
                 raise RenewalFailed
             await asyncio.sleep(_LOOK_AGAIN_SECONDS * (0.5 + random.random()))  # noqa: S311 (no secret)
-        extending = asyncio.create_task(self._hold(lease, fence))
-        try:
+        async with self._leases.held(lease, fence):
             current, value = await self._writer.read(key, session.id)
             if current is None or not due(current):
                 return current
@@ -259,10 +235,6 @@ class Renewals:
                 # Before the token: a call that finds the new token finds its answer, too.
                 await self._answers.keep(key, new, renewed.answer, renewed.answer_lasts)
             return await self._keep(running, key, new, value)
-        finally:
-            extending.cancel()
-            with contextlib.suppress(StoreUnavailable):
-                await self._store(self._release(keys=[lease], args=[fence]))
 
     async def _keep(self, running: _Renewal, key: Key, new: Session, read: bytes) -> Session | None:
         """Write the renewed session.
@@ -294,24 +266,12 @@ class Renewals:
             running.settle(session)
             return
         try:
-            await self._store(self._client.delete(self._layout.session(session.id)))
+            name = self._layout.session(session.id)
+            await bounded(self._client.delete(name), self._timeout)
         except StoreUnavailable as error:
             running.fail(error)
         else:
             running.settle(None)
-
-    async def _hold(self, lease: str, fence: str) -> None:
-        """Extend the lease until it is lost, or this is cancelled."""
-        held: Any = 1
-        while held:
-            await asyncio.sleep(_LEASE_SECONDS / 3)
-            with contextlib.suppress(StoreUnavailable):
-                held = await self._store(
-                    self._extend(keys=[lease], args=[fence, _ms(_LEASE_SECONDS)])
-                )
-
-    async def _store(self, work: Awaitable[Any]) -> Any:
-        return await bounded(work, self._timeout)
 
     def _remember(self, session_id: str, error: Exception) -> None:
         if len(self._failures) >= _MAX_FAILURES:
@@ -354,7 +314,3 @@ def _still_has(token: Token) -> Due:
 
 def _event(kind: Kind, session: Session, reason: str = "") -> Event:
     return Event(kind, session.subject, session.id, reason=reason)
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
