@@ -81,9 +81,15 @@ async def test_a_request_that_still_waits_ends_in_any_case() -> None:
 
 
 @pytest.mark.parametrize("extends_session", [True, False])
-async def test_bytes_that_move_keep_a_session_from_being_idle(extends_session: bool) -> None:
+@pytest.mark.parametrize("close_on_logout", [True, False])
+async def test_bytes_that_move_keep_a_session_from_being_idle(
+    extends_session: bool, close_on_logout: bool
+) -> None:
     """Unless the route says that they do not."""
-    exchange, store = InFlight(whole=None, extends_session=extends_session), Store()
+    store = Store()
+    exchange = InFlight(
+        whole=None, extends_session=extends_session, close_on_logout=close_on_logout
+    )
     live = LiveSessions(lambda: [exchange], cast("Any", store), 1800)
     for tick in range(1, 4):
         exchange.activity = (tick, 0)

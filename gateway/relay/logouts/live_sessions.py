@@ -82,17 +82,22 @@ class LiveSessions:
             self._checking = asyncio.get_running_loop().create_task(self._check())
         if now - self._looked > self._look_every:
             self._looked = now
-            self._keep_active(live)
+            self._keep_active(self._of_sessions())
 
     def stop(self) -> None:
         if self._checking is not None:
             self._checking.cancel()
 
     def _live(self) -> list[tuple[OpenExchange, str]]:
+        """The exchanges that end with their sessions, and these sessions' ids."""
+        return [pair for pair in self._of_sessions() if _ends_with_session(pair[0])]
+
+    def _of_sessions(self) -> list[tuple[OpenExchange, str]]:
+        """All exchanges of sessions, and these sessions' ids."""
         return [
             (exchange, session_id)
             for exchange in self._exchanges()
-            if (session_id := _held_by(exchange)) is not None
+            if (session_id := _session_id(exchange)) is not None
         ]
 
     async def _check(self) -> None:
@@ -131,10 +136,10 @@ class LiveSessions:
                 self._spared.add(exchange)
                 self._doubtful.add(session_id)
 
-    def _keep_active(self, live: list[tuple[OpenExchange, str]]) -> None:
+    def _keep_active(self, pairs: list[tuple[OpenExchange, str]]) -> None:
         """Touch the sessions of exchanges over which bytes have moved."""
-        before, self._moved = self._moved, {exchange: exchange.activity for exchange, _ in live}
-        for exchange, session_id in live:
+        before, self._moved = self._moved, {exchange: exchange.activity for exchange, _ in pairs}
+        for exchange, session_id in pairs:
             moves = exchange in before and before[exchange] != self._moved[exchange]
             if moves and _extends_session(exchange):
                 self._sessions.touch(session_id)
@@ -148,12 +153,15 @@ def _end(exchange: OpenExchange) -> None:
         _log.error("an exchange did not end with its session: %s", type(error).__name__)
 
 
-def _held_by(exchange: OpenExchange) -> str | None:
-    """The id of the session that must live for the exchange to go on, if any."""
+def _ends_with_session(exchange: OpenExchange) -> bool:
+    forward = exchange.forward
+    return forward is None or forward.route.action.close_on_logout or not exchange.is_sent
+
+
+def _session_id(exchange: OpenExchange) -> str | None:
+    """The id of the exchange's session, if it has one."""
     forward = exchange.forward
     if forward is None or forward.resolved is None:
-        return None
-    if exchange.is_sent and not forward.route.action.close_on_logout:
         return None
     if exchange.logs_out:
         return None  # its own session ends by it
