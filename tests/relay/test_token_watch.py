@@ -1,10 +1,14 @@
 """JWTs in replies (`gateway.relay.access.token_watch`): noticed, or held back."""
 
+import gzip
 import itertools
 import logging
 import re
 import time
+import zlib
+from collections.abc import Callable
 
+import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +127,22 @@ def test_a_get_is_looked_at_now_and_then(caplog: pytest.LogCaptureFixture) -> No
     assert TOKEN.decode() not in caplog.text
     watches.sweep(1000.0)
     assert not watching.looks_at_get
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress)],
+)
+def test_a_packed_reply_is_looked_into(coding: str, pack: Callable[[bytes], bytes]) -> None:
+    """Frameworks pack what browsers take packed; a reply in no such coding says nothing."""
+    for body, expected in ((pack(b'{"token": "%b"}' % TOKEN), ["/api/*"]), (b"no such coding", [])):
+        told: list[str] = []
+        head = answer(JSON, f"Content-Encoding: {coding}\r\n".encode())
+        inspection = watch(told).inspection(asked(), head)
+        assert inspection is not None
+        assert inspection.passed([body]) == [body]
+        assert inspection.ended() == []
+        assert told == expected
 
 
 def test_pages_end_the_looking_as_well() -> None:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
+import brotli
+
 from gateway.core.http import media_types
 from gateway.core.tokens import jwt_text
 from gateway.relay.http1.request_head import RequestHead
@@ -249,6 +251,9 @@ def _decoded(sample: bytes, response: ResponseHead) -> bytes:
     coding = _value(response.passed, b"content-encoding")
     if coding in ("", "identity"):
         return sample
-    with suppress(zlib.error):
+    with suppress(zlib.error, brotli.error):
+        if coding == "br":
+            decompressor = brotli.Decompressor()
+            return bytes(decompressor.process(sample, output_buffer_limit=_MAX_SAMPLE_BYTES))
         return zlib.decompressobj(_EITHER_FRAME).decompress(sample, _MAX_SAMPLE_BYTES)
     return b""
