@@ -125,8 +125,8 @@ async def refusals_as_problems(request: web.Request, handler: Handler) -> web.St
     except StoreUnavailable:
         return refuse(request, refusals.STORE_DOWN)
     except ConnectionResetError:
-        # The client has gone before the whole request had come, so this answer is never read.
-        return problem(request, refusals.BODY_TIMEOUT)
+        # The relay has ended the request, and has counted why: this answer is never read.
+        return web.Response(status=refusals.BODY_TIMEOUT.status)
     except web.HTTPException as error:
         allow = error.headers.get("Allow", "").replace(",", ", ")
         fields = {"Allow": allow} if allow else None

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +63,20 @@ def test_two_workers_are_one_gateway(tmp_path: Path, redis: RedisServer, shop: U
         assert relay.metrics()['latchkey_refusals_total{reason="no_route"}'] == 10
         ask(relay.port, b"nonsense\r\n\r\n")
         assert relay.metrics()['latchkey_refusals_total{reason="malformed_request"}'] == 1
+
+
+def test_a_client_that_leaves_is_no_refusal(
+    tmp_path: Path, redis: RedisServer, shop: Upstream
+) -> None:
+    """Also within a login, whose endpoint finds that no more of it comes."""
+    shop.clear(accounts)
+    with gateway(tmp_path, redis.url, **sections(shop)) as relay:
+        with Client(relay.port) as client:
+            client.send(b"POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+            time.sleep(0.1)  # so that the endpoint has begun to read
+        relay.records(path="/login", reason="client_gone")
+        log_in(relay.port)  # at the same endpoint, after that
+        assert not [name for name in relay.metrics() if name.startswith("latchkey_refusals_total")]
 
 
 def test_counters_survive_workers(tmp_path: Path, redis: RedisServer, shop: Upstream) -> None:
