@@ -13,12 +13,12 @@ LOGIN = "login: {kind: backend, path: /login, upstream: shop}\n"
 
 def test_one_logout_or_a_list(tmp_path: Path) -> None:
     """A single section stands for a list of one; without any there is `/logout`."""
-    assert [one.path for one in load(write(tmp_path, MINIMAL), {}).logout] == ["/logout"]
+    assert [logout.path for logout in load(write(tmp_path, MINIMAL), {}).logout] == ["/logout"]
     text = MINIMAL + "logout: {path: /bye, methods: DELETE}\n"
     [one] = load(write(tmp_path, text), {}).logout
     assert (one.path, one.methods, one.scope) == ("/bye", ("DELETE",), None)
     text = MINIMAL + "logout: [{path: /bye, scope: this}, {path: /bye/all, scope: all}]\n"
-    assert [one.scope for one in load(write(tmp_path, text), {}).logout] == ["this", "all"]
+    assert [logout.scope for logout in load(write(tmp_path, text), {}).logout] == ["this", "all"]
 
 
 @cases(

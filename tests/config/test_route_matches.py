@@ -18,7 +18,11 @@ def found(folder: Path, *routes: str) -> list[str]:
         _, warnings = load_with_warnings(file, {})
     except ConfigError as error:
         return [str(problem).partition("config.yaml:")[2] for problem in error.problems]
-    return [str(one).partition("config.yaml:")[2] for one in warnings if "routes[" in str(one)]
+    return [
+        str(warning).partition("config.yaml:")[2]
+        for warning in warnings
+        if "routes[" in str(warning)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_an_expression_behind_a_path_that_asks_for_less(
 ) -> None:
     """It comes last, so the path opens what the expression was to protect."""
     warnings = found(tmp_path, "path_regex: '/v[0-9]+/adm.*'", other)
-    assert any("asks for more than routes[1]" in one for one in warnings) is warned
+    assert any("asks for more than routes[1]" in warning for warning in warnings) is warned
 
 
 HIDDEN = [
@@ -177,7 +181,7 @@ REACHED = [
 @pytest.mark.parametrize("routes", REACHED)
 def test_a_route_that_some_request_reaches(tmp_path: Path, routes: list[str]) -> None:
     """No warning where others leave something."""
-    assert not any("is never reached" in one for one in found(tmp_path, *routes))
+    assert not any("is never reached" in warning for warning in found(tmp_path, *routes))
 
 
 @pytest.mark.parametrize("methods", ["[]", "''"])
@@ -215,11 +219,11 @@ def test_another_way_to_what_a_route_protects(
     file = tmp_path / "config.yaml"
     file.write_text(text)
     known = load_with_warnings(file, {})[1]
-    [warning] = [one for one in known if "clients choose the way" in one.message]
+    [warning] = [warning for warning in known if "clients choose the way" in warning.message]
     assert warning.line == 4
     assert f"routes[1] in line 5, and both reach paths as {reached} of" in warning.message
     file.write_text(text.replace(PUBLIC, "methods: GET"))
-    assert not any("the way" in one.message for one in load_with_warnings(file, {})[1])
+    assert not any("the way" in warning.message for warning in load_with_warnings(file, {})[1])
 
 
 @pytest.mark.parametrize(
@@ -236,7 +240,7 @@ def test_another_way_to_what_a_route_protects(
 def test_a_way_that_opens_nothing_else(tmp_path: Path, opening: str, protected: str) -> None:
     """It names its paths upstream more exactly than the other route, or other ones."""
     warnings = found(tmp_path, f"{opening}, {PUBLIC}", protected)
-    assert not any("clients choose the way" in one for one in warnings)
+    assert not any("clients choose the way" in warning for warning in warnings)
 
 
 def test_a_route_at_the_path_of_a_backends_login(tmp_path: Path) -> None:
@@ -245,5 +249,5 @@ def test_a_route_at_the_path_of_a_backends_login(tmp_path: Path) -> None:
     for more, is_told in (("auth: public", True), ("captures: /token", False)):
         file = tmp_path / "config.yaml"
         file.write_text(f"{login}{HEAD}- {{upstream: shop, path: /auth/in, {more}}}\n")
-        warnings = [str(one) for one in load_with_warnings(file, {})[1]]
-        assert any("is never reached: a login asks" in one for one in warnings) is is_told
+        warnings = [str(warning) for warning in load_with_warnings(file, {})[1]]
+        assert any("is never reached: a login asks" in warning for warning in warnings) is is_told

@@ -44,7 +44,7 @@ def test_a_refusal_says_how_long_to_wait() -> None:
 def test_what_is_left_is_told() -> None:
     limit = buckets("60/m", 10)
     left = [limit.take("a", NOW) for _ in range(10)]
-    assert [limit.tokens(one) for one in left] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    assert [limit.tokens(wait) for wait in left] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
     assert left[-1] == pytest.approx(10)
 
 

@@ -149,7 +149,7 @@ def _nothing_is_blocked(browser: Chrome) -> Iterator[None]:
     yield
     told = [str(line["message"]) for line in browser.get_log("browser")]  # type: ignore[no-untyped-call]
     usual = ("status of 401", "/favicon.ico")
-    assert [message for message in told if not any(one in message for one in usual)] == []
+    assert [message for message in told if not any(text in message for text in usual)] == []
 
 
 def test_one_device_ends_another(browser: Chrome, front: Gateway, name: str) -> None:

@@ -77,7 +77,9 @@ def front(
 
 
 def key_of(browser: Chrome) -> str:
-    [key] = [one["value"] for one in browser.get_cookies() if one["value"].startswith("lk_")]
+    [key] = [
+        cookie["value"] for cookie in browser.get_cookies() if cookie["value"].startswith("lk_")
+    ]
     return str(key)
 
 

@@ -182,10 +182,10 @@ def test_the_documentation_names_each_metric_with_its_labels() -> None:
     """And no metric that is not there."""
     metrics = Metrics("", 0)
     declared = {
-        f"{family.name}_total" if family.type == "counter" else family.name: set(one._labelnames)
-        for one in (*vars(metrics).values(), *metrics.traffic.all)
-        if isinstance(one, MetricWrapperBase)
-        for family in one.collect()
+        f"{family.name}_total" if family.type == "counter" else family.name: set(metric._labelnames)
+        for metric in (*vars(metrics).values(), *metrics.traffic.all)
+        if isinstance(metric, MetricWrapperBase)
+        for family in metric.collect()
     }
     slots = Slots()
     slots.make()

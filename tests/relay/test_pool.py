@@ -329,7 +329,7 @@ async def test_servers_that_do_not_take_connections_are_left_alone() -> None:
         for server in shop.servers:
             server.connect = hangs
         first, parallel = acquired(shop), acquired(shop)
-        assert [(await one.refusal()).status for one in (first, parallel)] == [503, 503]
+        assert [(await request.refusal()).status for request in (first, parallel)] == [503, 503]
         assert not acquired(shop).waits
         await asyncio.sleep(0.15)
         probe, other = acquired(shop), acquired(shop)

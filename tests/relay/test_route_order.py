@@ -120,9 +120,9 @@ def served(file: list[Ruled], asked: Asked) -> Ruled | str:
     deciding = [rule for rule in fitting if rule.place == fitting[0].place]
     for rule in deciding:
         beside = [other for other in deciding if other.conditions == rule.conditions]
-        for one in beside:
-            if one.serves(asked.method, beside):
-                return one
+        for candidate in beside:
+            if candidate.serves(asked.method, beside):
+                return candidate
     return "405"
 
 

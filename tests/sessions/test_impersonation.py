@@ -195,9 +195,11 @@ def test_the_list_and_the_audit_log_tell_who_it_is(site: Gateway) -> None:
     """The user sees the other one, and can end that session."""
     own, root = log_in(site, "alice"), log_in(site)
     key = switch(site, root)
-    shown = [one for one in listed(site, own) if "impersonated_by" in one]
-    assert [one["impersonated_by"] for one in shown] == ["root"]
-    assert "impersonated_by" not in next(one for one in listed(site, own) if one["current"])
+    shown = [session for session in listed(site, own) if "impersonated_by" in session]
+    assert [session["impersonated_by"] for session in shown] == ["root"]
+    assert "impersonated_by" not in next(
+        session for session in listed(site, own) if session["current"]
+    )
     [event] = site.events(event="login", reason="impersonation", session=shown[0]["handle"][:12])
     assert (event["subject"], event["by"], event["address"]) == ("alice", "root", "127.0.0.1")
     assert told(send(site, "GET /whoami", key))["impersonated_by"] == "root"
@@ -274,7 +276,7 @@ def test_the_own_subject_is_no_other(site: Gateway) -> None:
     root = log_in(site)
     answer = send(site, "POST /api/impersonate/root", root)
     assert (status(answer), b"lk_" in answer, b"eyJ" in answer) == (502, False, False)
-    assert len([one for one in listed(site, root) if "impersonated_by" in one]) == 0
+    assert len([session for session in listed(site, root) if "impersonated_by" in session]) == 0
 
 
 def test_a_refusal_of_the_backend_passes(site: Gateway) -> None:
@@ -299,7 +301,7 @@ def test_a_refusal_of_the_backend_passes(site: Gateway) -> None:
 def test_the_users_own_sessions_stay(site: Gateway, line: str) -> None:
     """Who acts in their place does not log them out."""
     own, root = log_in(site, "carol"), log_in(site)
-    handle = next(str(one["handle"]) for one in listed(site, own) if one["current"])
+    handle = next(str(session["handle"]) for session in listed(site, own) if session["current"])
     key = switch(site, root, "carol")
     answer = send(site, line.replace("HANDLE", handle), key)
     assert (status(answer), told(answer)["reason"]) == (403, "impersonating")
@@ -333,7 +335,7 @@ def test_the_list_shows_no_session_whose_first_one_has_ended(site: Gateway) -> N
     switch(site, root, "dave")
     assert len(listed(site, own)) == 2
     send(site, "POST /logout", root)
-    assert [one["current"] for one in listed(site, own)] == [True]
+    assert [session["current"] for session in listed(site, own)] == [True]
 
 
 def test_a_dead_first_session_is_not_led_back_to(site: Gateway) -> None:

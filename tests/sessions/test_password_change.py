@@ -92,7 +92,7 @@ def ask(
             + body
         )
         code, head, rest = client.answer()
-    fields = (one.partition(": ") for one in head.decode().split("\r\n")[1:])
+    fields = (line.partition(": ") for line in head.decode().split("\r\n")[1:])
     return code, {name.lower(): value for name, _, value in fields}, json.loads(rest or b"null")
 
 

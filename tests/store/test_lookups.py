@@ -21,7 +21,7 @@ async def test_misses_of_one_turn_share_a_command(store: Sessions, url: str) -> 
     with redis_client.from_url(url) as client:
         await resolved(store, issued[0])
         before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
-        entries = await asyncio.gather(*(resolved(store, one) for one in issued + issued))
+        entries = await asyncio.gather(*(resolved(store, session) for session in issued + issued))
         after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert [entry.session.subject for entry in entries] == [f"user{n}" for n in range(25)] * 2
     assert after - before == 1

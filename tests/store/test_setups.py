@@ -172,9 +172,9 @@ async def test_a_session_on_two_gateways(
             await both.until(0, gone, 401)
             await _all_served(both, keys)
             await _guesses_are_counted(both)
-        for one in running:
-            assert PASSWORD not in one.log.read_text()
-            assert ESCAPED not in one.log.read_text()
+        for gateway in running:
+            assert PASSWORD not in gateway.log.read_text()
+            assert ESCAPED not in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("certificate", ["of another authority", "of another host", "none"])

@@ -17,7 +17,7 @@ async def test_two_gateways_count_together(store: Sessions, url: str) -> None:
     """Each key by itself; a refusal says when the window ends. Another rate counts anew."""
     other = open_store(url)
     await other.start()
-    limits = [one.shared_limits.limit("api", parse_rate("3/m")) for one in (store, other)]
+    limits = [gateway.shared_limits.limit("api", parse_rate("3/m")) for gateway in (store, other)]
     left = [await limits[number % 2].count("192.0.2.1") for number in range(4)]
     assert [remaining for remaining, _ in left] == [2, 1, 0, -1]
     assert 0 < left[3][1] <= 60

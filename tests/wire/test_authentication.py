@@ -149,7 +149,9 @@ def test_no_key_goes_upstream_and_no_token_comes_back(
     assert status(ask(relay.port, API % twice)) == 200
     assert key.encode() not in shop.got
     assert b"lk_" not in shop.got
-    line = next(one for one in shop.got.split(b"\r\n") if one.startswith(b"Authorization: Bearer "))
+    line = next(
+        line for line in shop.got.split(b"\r\n") if line.startswith(b"Authorization: Bearer ")
+    )
     token = line.removeprefix(b"Authorization: Bearer ")
     assert token.count(b".") == 2
     shop.clear(

@@ -118,8 +118,8 @@ def test_a_body_that_ends_after_a_logout_reaches_no_server(
     bearer = f"Authorization: Bearer {key}"
     with Client(buffering.port) as client, Client(buffering.port) as other:
         head = f"POST /mine/x HTTP/1.1\r\nHost: a\r\n{bearer}\r\nContent-Length: 5\r\n\r\n"
-        for one in (client, other):
-            one.send(head.encode() + b"hell")
+        for sender in (client, other):
+            sender.send(head.encode() + b"hell")
         other.send(b"o")
         assert other.answer()[0] == 200
         assert status(ask(buffering.port, request("POST /logout", bearer))) == 204

@@ -191,7 +191,7 @@ def test_a_session_goes_alone(relay: Gateway, shop: Upstream, line: str) -> None
     for lines in ((line, cookie), (cookie, line)):
         shop.clear()
         assert status(ask(relay.port, request("GET /maybe/x", *lines))) == 200
-        got = [one for one in field_lines(shop.got) if one.startswith(b"Authorization")]
+        got = [line for line in field_lines(shop.got) if line.startswith(b"Authorization")]
         assert len(got) == 1
         assert got[0].startswith(b"Authorization: Bearer ey")
         assert b"mallory" not in base64.urlsafe_b64decode(got[0].split(b".")[1] + b"==")
@@ -217,7 +217,7 @@ def test_a_login_gets_it_whatever_the_browser_holds(
             ),
         )
         assert status(answer) == 200
-        got = [one for one in field_lines(login_upstream.got) if b"uthorization:" in one]
+        got = [line for line in field_lines(login_upstream.got) if b"uthorization:" in line]
         assert got == [line.encode()]
         assert b"lk_" not in login_upstream.got
         body = json.loads(answer.partition(b"\r\n\r\n")[2])

@@ -209,7 +209,9 @@ def test_a_changed_certificate_is_used(site: Site) -> None:
     eventually(lambda: "the new certificate is in use" in site.relay.log.read_text())
     with TlsClient(site.tls) as client:
         assert client.shown() == "CN=client"
-    names = [f'latchkey_certificate_reloads_total{{result="{one}"}}' for one in ("ok", "failed")]
+    names = [
+        f'latchkey_certificate_reloads_total{{result="{result}"}}' for result in ("ok", "failed")
+    ]
     eventually(lambda: all(site.relay.metrics()[name] >= 1 for name in names))
 
 

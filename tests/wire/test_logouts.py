@@ -87,7 +87,7 @@ def renewing(start: Start, upstream: Upstream) -> Gateway:
         upstreams={"shop": upstream.url},
         login=login,
         guessing="off",
-        logout=[one for one in LOGOUTS if one["path"] != "/office"],
+        logout=[logout for logout in LOGOUTS if logout["path"] != "/office"],
         routes=[{"path": "/api/*", "upstream": "shop"}],
     )
 

@@ -74,7 +74,7 @@ def test_a_session_comes_home(site: Site) -> None:
     """While its server is away, the other one serves it."""
     field = f"Authorization: Bearer {log_in(site.gateway.port)}"
     home = site.served(field)
-    server = next(one for one in site.servers if str(one.port).encode() == home)
+    server = next(server for server in site.servers if str(server.port).encode() == home)
     server.refuse()
     assert site.served(field) != home
     server.listen()

@@ -164,7 +164,7 @@ def test_a_logout_cuts_a_stream_over_tls(site: Site, ends: bytes) -> None:
 
 def test_a_reload_with_a_broken_pair(site: Site) -> None:
     """The old configuration stays as a whole, and with it the certificate; log and metric say so."""
-    [listen] = [one for one in site.relay.config["listen"] if "tls" in one]
+    [listen] = [address for address in site.relay.config["listen"] if "tls" in address]
     file = Path(listen["tls"]["certificates"][1]["key_file"])
     whole = file.read_text()
     file.write_text(whole[:100])
