@@ -21,6 +21,7 @@ from gateway.core.http.addresses import (
     are_one,
     overlap,
 )
+from gateway.core.http.server_certificates import why_no_pair
 
 
 def with_certificates(
@@ -133,11 +134,8 @@ def _unusable(config: Config, document: Document) -> Iterator[Problem]:
                 if (error := _unreadable(getattr(files, name))) is not None
             ]
             yield from unread
-            if not unread and not _fit(files):
-                yield document.problem(
-                    (*where, "cert_file"),
-                    "cannot be used: needs a certificate in PEM and its unencrypted key",
-                )
+            if not unread and (why := _why_no_pair(files)):
+                yield document.problem((*where, "cert_file"), f"cannot be used: {why}")
 
 
 def place_of_pair(at: int, number: int, document: Document) -> Where:
@@ -154,11 +152,12 @@ def _unreadable(file: str) -> OSError | None:
     return None
 
 
-def _fit(files: CertificateFiles) -> bool:
+def _why_no_pair(files: CertificateFiles) -> str:
+    """Why a pair cannot be used; empty if it can."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             files.cert_file, files.key_file, password=""
         )
-    except OSError:
-        return False
-    return True
+    except ssl.SSLError as error:
+        return why_no_pair(error.reason)
+    return ""

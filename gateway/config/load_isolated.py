@@ -37,6 +37,9 @@ _CHUNK_BYTES = 2**16
 # When the child ends by itself, should the process that asked have gone, in seconds.
 _FORGOTTEN_SECONDS = 5.0
 
+# The exit code of a child that cannot import what reads, since its files are of another version.
+_EXIT_OTHER_VERSION = 3
+
 _FIRST_OWN = 3  # the first descriptor that is no standard stream
 
 # How nice a child is that reads beside workers that serve (nice(2)): they come first, and it still
@@ -117,9 +120,7 @@ class ConfigReader:
     def _result(self) -> Config:
         assert self._status is not None
         if self._status != 0 or not self._data:
-            code = os.waitstatus_to_exitcode(self._status)
-            how = f"was killed by signal {-code}" if code < 0 else "has failed"
-            raise self._unread(f"the process that reads it {how}")
+            raise self._unread(_why_failed(os.waitstatus_to_exitcode(self._status)))
         config, problems, warnings, self.files = pickle.loads(self._data)  # noqa: S301 (our own child wrote it)
         if problems:
             raise ConfigError(problems)
@@ -187,8 +188,19 @@ def _be_reader(path: Path, writer: int, niceness: int, seconds: float) -> NoRetu
         with os.fdopen(writer, "wb") as out:
             pickle.dump((*_read(path), files.seen), out)
         code = 0
+    except ImportError:
+        code = _EXIT_OTHER_VERSION
     finally:
         os._exit(code)
+
+
+def _why_failed(code: int) -> str:
+    """Why a child with this exit code has read nothing; a signal's number has a minus sign."""
+    if code < 0:
+        return f"the process that reads it was killed by signal {-code}"
+    if code == _EXIT_OTHER_VERSION:
+        return "a module of Latchkey cannot be imported: after an update, restart the gateway"
+    return "the process that reads it has failed"
 
 
 def _read(path: Path) -> tuple[Any, list[Problem], list[Problem]]:

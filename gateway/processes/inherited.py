@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 
-from gateway.core.http.addresses import SystemdAddress
+from gateway.core.http.addresses import Address, SystemdAddress
 from gateway.processes.errors import StartError
 
 _FIRST = 3  # SD_LISTEN_FDS_START
@@ -45,6 +45,11 @@ class Inherited:
                     "connections (ListenStream= with Accept=no)"
                 )
         return tuple(sock for sock, _ in found)
+
+    def unused(self, addresses: Iterable[Address]) -> list[str]:
+        """The names of sockets that none of these addresses takes."""
+        used = {address.name for address in addresses if isinstance(address, SystemdAddress)}
+        return [] if "" in used else sorted(set(self.names) - used)
 
     def close(self) -> None:
         """Close the gateway's own descriptors; systemd's stay open."""

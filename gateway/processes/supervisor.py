@@ -113,6 +113,11 @@ class Supervisor:
         first = self._generations.present
         listeners = Listeners(self.inherited)
         first.listeners = listeners.extended(addresses(self.config), self.config.workers)
+        if unused := self.inherited.unused(addresses(self.config)):
+            self.say(
+                f"no listener takes the sockets of systemd named {', '.join(unused)}: "
+                "clients wait there"
+            )
         first.store_url = self._store.start(self.config)
         self._workers.start(first)
 

@@ -36,7 +36,7 @@ def pair(cert: str, key: str) -> dict[str, str]:
     [
         (pair("missing.pem", "server.key"), "tls.cert_file: cannot be read: No such file"),
         (pair("server.pem", "missing.key"), "tls.key_file: cannot be read: No such file"),
-        (pair("server.pem", "client.key"), "tls.cert_file: cannot be used: needs a certificate"),
+        (pair("server.pem", "client.key"), "tls.cert_file: cannot be used: the key belongs to"),
         (pair("broken.pem", "server.key"), "tls.cert_file: cannot be used: needs a certificate"),
         (
             {"certificates": [pair("server.pem", "server.key"), pair("client.pem", "server.key")]},

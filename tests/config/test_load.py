@@ -1,7 +1,9 @@
 """Reading config.yaml: what it says, and how it says what is wrong."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import jsonschema
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.config import content_codings
 from gateway.config.load import load
+from gateway.config.load_isolated import NotRead, load_in_child
 from gateway.config.logins.backend import BackendSection
 from gateway.config.problems import ConfigError
 from gateway.config.schema import json_schema
@@ -494,3 +497,10 @@ def test_a_coding_without_its_library(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "zstd needs a library that is not installed: pip install no_such_library" in problem
     assert load(write(tmp_path, MINIMAL + "compress: true\n")).compress == ("br", "gzip")
     assert load(write(tmp_path, MINIMAL + "compress: false\n")).compress == ()
+
+
+def test_a_reader_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an update, what the reading process imports does not fit what its parent has."""
+    monkeypatch.setitem(sys.modules, "gateway.config.load", ModuleType("of another version"))
+    with pytest.raises(NotRead, match="after an update, restart the gateway"):
+        load_in_child(write(tmp_path, MINIMAL))

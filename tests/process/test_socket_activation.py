@@ -123,6 +123,7 @@ def test_sockets_of_systemd(tmp_path: Path, redis: RedisServer, shop: Upstream) 
             assert status(early.recv(65536)) == 200  # it waited in the queue
             assert status(ask(port, GET)) == 200
             assert status(ask_unix(path)) == 200
+            assert "takes the sockets of systemd named new: clients wait" in said(tmp_path)
             ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
             assert status(ask(admin_port, ready)) == 200
             for reloads, listen in enumerate(["systemd:new", "systemd:web"], start=1):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
+# What OpenSSL says of a key that is not the certificate's (`ssl.SSLError.reason`).
+_OTHER_KEY = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
@@ -35,6 +38,16 @@ def server_certificate(pem: bytes) -> ServerCertificate:
     return ServerCertificate(
         _names(certificate), certificate.not_valid_before_utc, certificate.not_valid_after_utc
     )
+
+
+def why_no_pair(reason: str | None) -> str:
+    """Why a certificate and a key cannot be used together.
+
+    reason: OpenSSL's own (`ssl.SSLError.reason`); it says little about files in another format
+    """
+    if reason in _OTHER_KEY:
+        return "the key belongs to another certificate"
+    return "needs a certificate in PEM and its unencrypted key"
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

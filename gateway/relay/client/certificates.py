@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.config import files
 from gateway.config.files import Mark
 from gateway.core.http.addresses import Address, CertificateFiles, Entrance
-from gateway.core.http.server_certificates import server_certificate
+from gateway.core.http.server_certificates import server_certificate, why_no_pair
 
 _log = logging.getLogger("gateway.tls")
 
@@ -125,12 +125,17 @@ def _read(pair: CertificateFiles, min_version: str, now: dt.datetime | None = No
         context = _context(pair, min_version)
         certificate = server_certificate(files.read_file(Path(pair.cert_file)))
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise UnusableCertificate(f"{pair.cert_file}, {pair.key_file}: {why}") from None
+        raise UnusableCertificate(f"{pair.cert_file}, {pair.key_file}: {_why(error)}") from None
     if now is not None and (why := certificate.why_invalid(now)):
         is_early = now < certificate.begins
         raise UnusableCertificate(f"{pair.cert_file}: {why}", is_early=is_early)
     return _Pair(context, certificate.names)
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return why_no_pair(error.reason)
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def ignore_unreadable_names() -> None:
