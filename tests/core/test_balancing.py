@@ -186,3 +186,14 @@ def test_a_key_prefers_one_server_and_the_others_in_an_order_of_its_own() -> Non
     for key in keys:
         now = left[preferred(key, left)[0]][0]
         assert now == first[key] or first[key] == b"b"
+
+
+def test_an_unhealthy_server_comes_last() -> None:
+    """If all are out: of one that is ejected, a single request may have been the reason."""
+    servers = [
+        ServerLoad(is_unhealthy=True, ejected_until=9.0),
+        ServerLoad(is_unhealthy=True),
+        ServerLoad(ejected_until=9.0, busy=5),
+    ]
+    assert set(picks(servers, 3)) == {"2"}
+    assert set(picks(servers, 3, by_turns=True)) == {"2"}

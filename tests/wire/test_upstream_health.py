@@ -116,6 +116,11 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Ite
         "moving": {"servers": pair, "balance": {"sticky": "cookie", "name": "stay"}},
         "address": {"servers": pair, "balance": {"sticky": "session"}},
         "checked": {"servers": pair, "health": check},
+        "steady": {
+            "servers": pair,
+            "health": check,
+            "balance": {"sticky": "cookie", "name": "stay"},
+        },
         "alone": {"servers": [one.url], "health": check},
         "socket": {"servers": [f"unix:{path}"], "health": check},
         "ejecting": {
@@ -209,6 +214,24 @@ def test_an_unhealthy_server_gets_no_requests(site: Site) -> None:
     """Until it is healthy again; no request has to fail first."""
     site.one.health = b"500 Internal Server Error"
     eventually(lambda: site.served("/checked/", 4) == {site.other.port: 4})
+    site.one.health = b"204 No Content"
+    eventually(lambda: len(site.served("/checked/", 4)) == 2)
+
+
+def test_an_ejected_server_comes_before_an_unhealthy_one(site: Site) -> None:
+    """A request at which the only healthy server closes leads no other to the unhealthy one."""
+    site.one.health = b"500 Internal Server Error"
+    eventually(lambda: site.served("/checked/", 4) == {site.other.port: 4})
+    eventually(lambda: site.served("/steady/", 4, b"Cookie: stay=a\r\n") == {site.other.port: 4})
+    asked = site.one.asked
+    for path in ("/checked/", "/steady/"):
+        for number in range(6):
+            fields = b"Cookie: stay=%d\r\n" % number
+            site.other.status = b"closes"
+            assert site.ask(path, fields, method="POST")[0] == 502
+            site.other.status = b"200 OK"
+            assert site.served(path, 2, fields) == {site.other.port: 2}
+    assert site.one.asked == asked
     site.one.health = b"204 No Content"
     eventually(lambda: len(site.served("/checked/", 4)) == 2)
 

@@ -144,7 +144,8 @@ def pick(
     with the same load take turns by their weights (stride scheduling, C. A. Waldspurger and
     W. E. Weihl, 1995). A recent error counts as a request in flight. Otherwise the server that
     fails fastest would have the fewest requests and get the most (Site Reliability Engineering,
-    chapter 20: a sinkhole). If all servers are out, all are tried, because one of them may be back.
+    chapter 20: a sinkhole). If all servers are out, those that are ejected are tried, because one
+    of them may be back, and unhealthy ones only if there is no other.
 
     loads: of the servers
     turn: what `take_turn` returned last
@@ -155,10 +156,10 @@ def pick(
     longest: the longest ejection (seconds)
     """
     since = now if probes else now - longest
-    chosen, least = 0, (True, math.inf, math.inf)
+    chosen, least = 0, (math.inf, math.inf, math.inf)
     for index, load in enumerate(loads):
         busy = 0.0 if by_turns else (load.busy + load.calls + load.errors) / load.weight_at(now)
-        rank = (load.is_out(since), busy, max(load.turn, turn))
+        rank = (load.is_out(since) + load.is_unhealthy, busy, max(load.turn, turn))
         if rank < least:
             chosen, least = index, rank
     return chosen

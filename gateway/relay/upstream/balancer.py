@@ -139,7 +139,7 @@ class Balancer:
             left = _untried(order, request) if request.tried else order
             since = now if probes else now - longest
             in_use = (server for server in left if not server.load.is_out(since))
-            return next(in_use, (left or order)[0])
+            return next(in_use, None) or min(left or order, key=_is_unhealthy)
         if request.tried:
             servers = _untried(servers, request) or servers
         if len(servers) > _MAX_COMPARED:
@@ -185,6 +185,11 @@ class Balancer:
 
 def _untried(servers: Sequence[Server], request: Request) -> Sequence[Server]:
     return [server for server in servers if server not in request.tried]
+
+
+def _is_unhealthy(server: Server) -> bool:
+    """Whether the health checks of a server fail."""
+    return server.load.is_unhealthy
 
 
 def _requests_at(servers: Sequence[Server]) -> int:
