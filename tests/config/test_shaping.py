@@ -136,6 +136,24 @@ def test_settings_that_need_an_upstream(
     assert "changes nothing" not in "\n".join(map(str, warnings))
 
 
+@pytest.mark.parametrize(
+    ("hsts", "is_listed"),
+    [
+        ({"preload": True}, False),
+        ({"preload": True, "subdomains": True, "max_age": "364d"}, False),
+        ({"preload": True, "subdomains": True}, True),
+        ({"max_age": "1d"}, True),
+    ],
+)
+def test_preload_for_a_list_that_takes_it(
+    tmp_path: Path, hsts: dict[str, Any], is_listed: bool
+) -> None:
+    text = config(security_headers={"hsts": hsts})
+    _, warnings = load_with_warnings(write(tmp_path, text), {})
+    found = [str(one) for one in warnings if "security_headers.hsts.preload" in str(one)]
+    assert bool(found) is not is_listed
+
+
 @pytest.mark.parametrize("setting", ["strip_prefix", "add_prefix"])
 def test_a_prefix_that_is_the_root(tmp_path: Path, setting: str) -> None:
     _, warnings = load_with_warnings(write(tmp_path, config(**{setting: "/"})), {})

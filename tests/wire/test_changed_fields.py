@@ -249,6 +249,15 @@ def test_security_fields_of_the_gateways_own_answers(site: Gateway, path: str) -
             assert names.count(name) == 1
 
 
+def test_security_fields_of_the_answer_to_what_is_no_request(site: Gateway) -> None:
+    """HSTS goes over https alone, which no field of such a request can tell."""
+    for data in (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /%b HTTP/1.1\r\n" % (b"x" * 9000)):
+        answer = ask(site.port, data)
+        assert status(answer) in (400, 414)
+        assert field_names(answer).count(b"x-content-type-options") == 1
+        assert b"strict-transport-security" not in field_names(answer)
+
+
 def test_a_route_has_its_own(site: Gateway) -> None:
     lines = field_lines(send(site, "/own/x", "X-Forwarded-Proto: https"))
     assert b"Strict-Transport-Security: max-age=3600; includeSubDomains" in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.document import Document, Where
+from gateway.config.field_sections import SecurityHeaders
 from gateway.config.model import Config
 from gateway.config.problems import Problem
 from gateway.config.route_sections import Cors
@@ -22,6 +23,8 @@ _OF_UPSTREAMS = frozenset(
     | {"proxy_redirect", "proxy_cookie_path"}
 )
 
+_YEAR = 365 * 24 * 3600  # seconds
+
 _BEYOND_VERIFY = (
     *_ANSWERS,
     *("strip_prefix", "add_prefix", "rewrite", "request_headers", "response_headers"),
@@ -35,6 +38,7 @@ def route_warnings(config: Config, document: Document) -> Iterator[Problem]:
     yield from _beyond_verify(config, document)
     yield from _idle_settings(config, document)
     yield from _circles(config, document)
+    yield from _unlisted(config, document)
     yield from _keys_in_queries(config, document)
     yield from _compressed_secrets(config, document)
 
@@ -47,6 +51,21 @@ def _circles(config: Config, document: Document) -> Iterator[Problem]:
             yield document.problem(
                 where, "finds no circles: a request that comes back goes round until places run out"
             )
+
+
+def _unlisted(config: Config, document: Document) -> Iterator[Problem]:
+    """HSTS whose `preload` the lists of browsers do not take (hstspreload.org)."""
+    at_top: Where = ("security_headers",)
+    places = [(at_top, config.security_headers)]
+    places += [
+        (("routes", at, "security_headers"), route.security_headers)
+        for at, route in enumerate(config.routes)
+    ]
+    for where, section in places:
+        hsts = section.hsts if isinstance(section, SecurityHeaders) else None
+        if hsts is not None and hsts.preload and not (hsts.subdomains and hsts.max_age >= _YEAR):
+            message = "needs subdomains: true and a max_age of 365d: browsers list no other site"
+            yield document.problem((*where, "hsts", "preload"), message)
 
 
 def _beyond_verify(config: Config, document: Document) -> Iterator[Problem]:

@@ -52,10 +52,12 @@ def refusal(
     return lines if head.method == b"HEAD" else lines + body
 
 
-def unread(kind: Refusal, *, request_id: bytes) -> bytes:
+def unread(kind: Refusal, *, request_id: bytes, protection: Protection | None = None) -> bytes:
     """The answer to what is no request. Nothing of it is repeated."""
     body = kind.body(request_id.decode("ascii"))
     fields = _fields_of(kind, len(body), None)
+    if protection is not None:
+        fields |= protection[0].beside(fields, https=protection[1])
     return _head(kind.status, kind.phrase, fields, (), request_id, close=True) + body
 
 

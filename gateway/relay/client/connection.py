@@ -306,9 +306,10 @@ class ClientConnection(asyncio.Protocol):
         Neither the answer nor the log repeats them.
         """
         context = self._context
-        request_id = context.request_ids.new()
+        request_id, security = context.request_ids.new(), context.security
+        protection = None if security is None else (security, self.peer.scheme == b"https")
         self.buffer = b""
-        self.write(own_answers.unread(refusal, request_id=request_id))
+        self.write(own_answers.unread(refusal, request_id=request_id, protection=protection))
         context.refused(refusal)
         context.record(refused_record(refusal, self.peer.name, request_id))
         if linger:
