@@ -25,6 +25,7 @@ from gateway.core.http.refusals import Refusal
 from gateway.core.http.routing import Rule, Table
 from gateway.pages.refusals import RefusalPages
 from gateway.relay.access import upstream_request
+from gateway.relay.access.admission import choose_upgrade
 from gateway.relay.access.decision import Forward
 from gateway.relay.access.matching import matched_route
 from gateway.relay.access.peer import Peer
@@ -235,6 +236,8 @@ def _print_sent(config: Config, forward: Forward, head: RequestHead, peer: Peer,
         if route.action.answer is not None:
             sent = _answer(config, forward, head, peer)
         else:
+            if head.upgrade is not None:
+                choose_upgrade(head.upgrade, route, head)
             sent = upstream_request.request_head(head, route, forward.resolved, peer, _REQUEST_ID)
     except Refused as refused:
         return _print_refusal(refused)

@@ -156,6 +156,25 @@ def test_tunnels_without_places(tmp_path: Path) -> None:
     assert warned(tmp_path, upstreams={"api": api}) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said", "setting"),
+    [
+        ({"tunnel_idle": "5m"}, "changes nothing: the route names no upgrade", "tunnel_idle"),
+        ({"stream": True, "compress": True}, "changes nothing: streams stay", "compress"),
+        ({"websocket": True, "methods": ["POST"]}, "opens no WebSocket", "websocket"),
+        ({"upgrade": ["tcp", "websocket"], "methods": "POST"}, "opens no WebSocket", "upgrade"),
+        ({"upgrade": "tcp", "methods": "POST", "tunnel_idle": "5m"}, "", ""),
+        ({"websocket": True, "methods": ["GET", "POST"]}, "", ""),
+    ],
+)
+def test_settings_of_streams_that_do_nothing(
+    tmp_path: Path, options: dict[str, Any], said: str, setting: str
+) -> None:
+    got = warned(tmp_path, routes=[{"path": "/*", "upstream": "api", **options}])
+    assert len(got) == bool(said), got
+    assert all(f"routes[0].{setting}: {said}" in line for line in got)
+
+
 def test_visits_from_other_sites(tmp_path: Path) -> None:
     """They may log a visitor in as another user; the hint says what prevents it."""
     login = {"kind": "backend", "path": "/callback", "upstream": "api", "token": "cookie:jwt"}

@@ -91,6 +91,7 @@ def matching(line: str) -> str:
         ("GET", "/any//x/./y;z", ["Connection: X-Gone", "X-Gone: 1", "Via: 1.0 other"]),
         ("POST", "/any/x", ["Content-Length: 0", "TE: trailers"]),
         ("GET", "/cut/%63ut?x", ["Upgrade: websocket", "Connection: Upgrade"]),
+        ("GET", "/cut/x", ["Upgrade: h2c, websocket", "Connection: Upgrade"]),
         ("GET", "/cut", ["X-Forwarded-Prefix: /evil", "X-User-Id: evil"]),
         ("GET", "/item/a%20b", ["X-Gone: 1", "x_fixed: 2", "Cookie: a=1; b=2"]),
         ("POST", "/whole-body/x", ["Transfer-Encoding: chunked"]),

@@ -8,7 +8,7 @@ from gateway.config.document import Document, Where
 from gateway.config.field_sections import SecurityHeaders
 from gateway.config.model import Config
 from gateway.config.problems import Problem
-from gateway.config.route_sections import Cors
+from gateway.config.route_sections import Cors, RouteOptions
 from gateway.config.warnings.sessions import may_set_cookies
 from gateway.core.http.allowed_origins import is_pattern
 from gateway.core.logins.token_sending import InQuery
@@ -91,10 +91,22 @@ def _idle_settings(config: Config, document: Document) -> Iterator[Problem]:
         for setting in ("strip_prefix", "add_prefix"):
             if getattr(route, setting) == "/":
                 yield document.problem(("routes", at, setting), "changes nothing: it is the root")
+        for setting, message in _idle_stream_settings(route):
+            yield document.problem(("routes", at, setting), message)
         if route.respond is not None or route.redirect is not None:
             for setting in sorted(_OF_UPSTREAMS & route.model_fields_set):
                 message = "changes nothing: the gateway itself answers here"
                 yield document.problem(("routes", at, setting), message)
+
+
+def _idle_stream_settings(route: RouteOptions) -> Iterator[tuple[str, str]]:
+    if "tunnel_idle" in route.model_fields_set and not route.upgrades:
+        yield "tunnel_idle", "changes nothing: the route names no upgrade"
+    if "websocket" in route.upgrades and route.methods and "GET" not in route.methods:
+        setting = "websocket" if route.websocket else "upgrade"
+        yield setting, "opens no WebSocket: they begin with GET, which methods leaves out"
+    if route.stream and route.compress:
+        yield "compress", "changes nothing: streams stay as they are"
 
 
 def _starred_origins(config: Config, document: Document) -> Iterator[Problem]:
@@ -136,7 +148,7 @@ def _compressed_secrets(config: Config, document: Document) -> Iterator[Problem]
     """Routes that compress what a browser gets for its cookie."""
     for at, route in enumerate(config.routes):
         codings = config.compress if route.compress is None else route.compress
-        if codings and route.auth != "public" and may_set_cookies(config):
+        if codings and not route.stream and route.auth != "public" and may_set_cookies(config):
             where: Where = ("compress",) if route.compress is None else ("routes", at, "compress")
             yield document.problem(
                 where,

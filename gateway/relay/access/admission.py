@@ -56,12 +56,12 @@ def admit(route: Route, head: RequestHead, peer: Peer, load: Load) -> None:
     if head.length > route.action.body_limit:
         raise Refused(refusals.BODY_TOO_LARGE)
     if head.upgrade is not None:
-        _admit_upgrade(head.upgrade, route, head)
+        choose_upgrade(head.upgrade, route, head)
     if route.in_process:
         _admit_to_endpoints(head)
 
 
-def _admit_upgrade(wanted: bytes, route: Route, head: RequestHead) -> None:
+def choose_upgrade(wanted: bytes, route: Route, head: RequestHead) -> None:
     """Choose the first protocol that the route upgrades to (RFC 9110 §7.8).
 
     Raises `Refused` for a body that could be read as bytes of the tunnel (wire-rules.md#E9). One
