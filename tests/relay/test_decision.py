@@ -60,7 +60,7 @@ def rule(
         places=1,
         connect_timeout=1,
         new_connection=unused,
-        queues=Queues(timeout=1, share=100, full=refusals.BUSY),
+        queues=Queues(timeout=1, share=100, late=refusals.BUSY),
         streams=StreamPlaces(1, 100, refusals.BUSY),
     )
     action = Action(body_limit=body_limit)

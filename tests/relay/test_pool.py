@@ -26,7 +26,8 @@ from gateway.relay.upstream.streams import StreamPlaces
 from gateway.relay.upstream.waiter import Outage
 from tests.support.processes import HANG, free_port
 
-FULL = refusals.upstream_full("shop", 2, None)
+FULL = refusals.queue_full("shop", 2, 1)
+LATE = refusals.waited_in_vain("shop", 2, HANG, "timeouts.connect")
 
 SETTINGS = Settings(
     head=1,
@@ -136,7 +137,9 @@ async def pool(
         connect_timeout=connect_timeout,
         streams=StreamPlaces(places, share, refusals.streams_full("shop", places)),
         policy=policy,
-        queues=Queues(timeout=connect_timeout, share=share, full=FULL, max_size=queue_size),
+        queues=Queues(
+            timeout=connect_timeout, share=share, late=LATE, full=FULL, max_size=queue_size
+        ),
         new_connection=lambda server: UpstreamConnection(
             server, reader, SETTINGS, clock, write_batch
         ),
@@ -242,7 +245,7 @@ async def test_a_request_that_waits_in_vain_is_refused(port: int) -> None:
         await acquired(shop, network="b").connection()
         last = acquired(shop, network="c")
         shop.sweep(asyncio.get_running_loop().time() + 2 * HANG)
-        assert await last.refusal() is FULL
+        assert await last.refusal() is LATE
 
 
 async def test_a_client_that_goes_leaves_the_queue(port: int) -> None:

@@ -35,7 +35,7 @@ class Server:
 
 def queues(*waiters: Waiter) -> Any:
     """Queues in which these wait, each for longer than the one before."""
-    found = Queues(timeout=1, share=50, full=refusals.BUSY)
+    found = Queues(timeout=1, share=50, late=refusals.BUSY)
     for until, waiter in enumerate(waiters):
         found.add(waiter, float(until))  # type: ignore[arg-type]
     return found

@@ -116,16 +116,16 @@ def test_a_full_queue_names_the_upstream_and_its_settings(
         clients = [opened.enter_context(Client(site.port)) for _ in range(_STREAMS + 1)]
         for client in clients:
             client.send(_get("/slow"))
-        title = (
-            "upstream shop is full: 2 of upstreams.shop.max_connections are busy, "
-            "and upstreams.shop.queue lets 1 wait"
-        )
+        busy = "upstream shop is full: 2 of upstreams.shop.max_connections are busy, and "
         code, _, body = next(
             answer for answer in iter(lambda: _asked(site, _get("/slow")), None) if answer[0] != 200
         )
+        title = busy + "upstreams.shop.queue lets 1 wait"
         assert (code, json.loads(body)["title"]) == (503, title)
         code, _, body = clients[-1].answer()
-        assert (code, json.loads(body)["reason"]) == (503, "upstream_full")
+        title = busy + "none was free for 0.3 s (upstreams.shop.queue.timeout)"
+        assert (code, json.loads(body)["title"]) == (503, title)
+        assert json.loads(body)["reason"] == "upstream_full"
         release.set()
         assert [client.answer()[0] for client in clients[:-1]] == [200, 200]
 

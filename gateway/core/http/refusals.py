@@ -274,12 +274,20 @@ def _upstream_full(reason: str, title: str) -> Refusal:
     return Refusal(503, reason, title, blame="gateway", fields={"Retry-After": "1"})
 
 
-def upstream_full(name: str, places: int, queue: int | None) -> Refusal:
-    """No request more fits at an upstream; `queue` is how many may wait, if that is limited."""
-    title = f"upstream {name} is full: {places} of upstreams.{name}.max_connections are busy"
-    if queue is not None:
-        title += f", and upstreams.{name}.queue lets {queue} wait"
+def queue_full(name: str, places: int, size: float) -> Refusal:
+    """No request more may wait for a place at an upstream: `size` do."""
+    title = f"{_all_busy(name, places)}, and upstreams.{name}.queue lets {size:g} wait"
     return _upstream_full("upstream_full", title)
+
+
+def waited_in_vain(name: str, places: int, seconds: float, setting: str) -> Refusal:
+    """No place at an upstream was free for so long; `setting` says for how long."""
+    title = f"{_all_busy(name, places)}, and none was free for {seconds:g} s ({setting})"
+    return _upstream_full("upstream_full", title)
+
+
+def _all_busy(name: str, places: int) -> str:
+    return f"upstream {name} is full: {places} of upstreams.{name}.max_connections are busy"
 
 
 def streams_full(name: str, places: int) -> Refusal:

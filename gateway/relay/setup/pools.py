@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from gateway.config.login_places import key_cookies
 from gateway.core.http import refusals
-from gateway.core.http.refusals import Refusal
 from gateway.outbound.called_servers import ServerAddress
 from gateway.outbound.names import look_up_with
 from gateway.outbound.upstream_tls import UpstreamContext
@@ -29,7 +28,7 @@ from gateway.relay.upstream.streams import StreamPlaces
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.config.upstream_sections import Queue, Resolve, Upstream
+    from gateway.config.upstream_sections import Resolve, Upstream
     from gateway.core.http.addresses import ServerUrl
 
 
@@ -94,13 +93,12 @@ class PoolBuilder:
             self._lenient_reader if upstream.lenient else self._reader,
             places=upstream.max_connections,
             policy=policy,
-            queue=upstream.queue,
+            queues=self._queues(name, upstream),
             streams=StreamPlaces(
                 upstream.max_streams,
                 self._config.limits.per_address,
                 refusals.streams_full(name, upstream.max_streams),
             ),
-            full=refusals.upstream_full(name, upstream.max_connections, upstream.queue.size),
         )
         if upstream.resolve is not None:
             _keep_resolved(name, upstream, upstream.resolve, pool, server_at)
@@ -116,10 +114,9 @@ class PoolBuilder:
         places: int,
         streams: StreamPlaces,
         policy: Policy,
-        queue: Queue | None = None,
-        full: Refusal = refusals.BUSY,
+        queues: Queues | None = None,
     ) -> Pool:
-        timeouts, limits, basis = self._config.timeouts, self._config.limits, self.basis
+        timeouts, share, basis = self._config.timeouts, self._config.limits.per_address, self.basis
         return Pool(
             name,
             servers,
@@ -128,15 +125,24 @@ class PoolBuilder:
             connect_timeout=timeouts.connect,
             policy=policy,
             streams=streams,
-            queues=Queues(
-                timeout=(queue and queue.timeout) or timeouts.connect,
-                share=limits.per_address,
-                full=full,
-                max_size=math.inf if queue is None or queue.size is None else queue.size,
-            ),
+            queues=queues or Queues(timeout=timeouts.connect, share=share, late=refusals.BUSY),
             new_connection=lambda server: UpstreamConnection(
                 server, reader, basis.settings, basis.clock, basis.write_batch
             ),
+        )
+
+    def _queues(self, name: str, upstream: Upstream) -> Queues:
+        """The queues of an upstream, and its refusals."""
+        places, queue = upstream.max_connections, upstream.queue
+        size = math.inf if queue.size is None else queue.size
+        setting = f"upstreams.{name}.queue.timeout" if queue.timeout else "timeouts.connect"
+        seconds = queue.timeout or self._config.timeouts.connect
+        return Queues(
+            timeout=seconds,
+            share=self._config.limits.per_address,
+            late=refusals.waited_in_vain(name, places, seconds, setting),
+            full=refusals.queue_full(name, places, size),
+            max_size=size,
         )
 
     def _server(

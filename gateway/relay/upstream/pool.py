@@ -301,4 +301,4 @@ class Pool:
             waiter.unreached(self.known.unreachable(OSError()), outage.server, outage.cause)
             return
         is_full = all(server.load.busy >= self._places for server in self.servers)
-        self._queues.refuse(waiter, is_full=is_full)
+        self._queues.refuse_late(waiter, is_full=is_full)

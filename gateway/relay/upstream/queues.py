@@ -17,20 +17,28 @@ from gateway.relay.upstream.waiter import Waiter
 class Queues:
     """The waiters of a pool. Clients take turns: the next one stands first."""
 
-    __slots__ = ("_full", "_max_size", "_share", "_timeout", "by_client", "refused")
+    __slots__ = ("_full", "_late", "_max_size", "_share", "_timeout", "by_client", "refused")
 
     def __init__(
-        self, *, timeout: float, share: int, full: Refusal, max_size: float = math.inf
+        self,
+        *,
+        timeout: float,
+        share: int,
+        late: Refusal,
+        full: Refusal = refusals.BUSY,
+        max_size: float = math.inf,
     ) -> None:
         """How many requests may wait for a place, and for how long.
 
         timeout: how long each may wait (seconds)
         share: how many of those that wait may be one client's (percent; see `Shares`)
-        full: the refusal of a request that gets no place
+        late: the refusal of one that has waited in vain
+        full: the refusal of one more than may wait
         """
         self.refused = 0  # requests that got no place, so far
         self._timeout = timeout
         self._share = share
+        self._late = late
         self._full = full
         self._max_size = max_size
         # With the end of the time of each waiter (monotonic seconds).
@@ -46,15 +54,18 @@ class Queues:
         ):
             self.wait(waiter)
         else:
-            self.refuse(waiter, is_full=self.size >= size)
+            self._refuse(waiter, self._full if self.size >= size else refusals.OVER_SHARE)
 
-    def refuse(self, waiter: Waiter, *, is_full: bool) -> None:
-        """Refuse a request that gets no place.
+    def refuse_late(self, waiter: Waiter, *, is_full: bool) -> None:
+        """Refuse a request that has waited in vain.
 
         is_full: all places are taken; otherwise the client has its share
         """
+        self._refuse(waiter, self._late if is_full else refusals.OVER_SHARE)
+
+    def _refuse(self, waiter: Waiter, refusal: Refusal) -> None:
         self.refused += 1
-        waiter.fail(self._full if is_full else refusals.OVER_SHARE)
+        waiter.fail(refusal)
 
     def wait(self, waiter: Waiter) -> None:
         """Have the waiter wait, until the end of its outage or for the timeout."""
