@@ -81,7 +81,7 @@ def require_minted(resolved: ResolvedSession) -> None:
 
 
 def _event(resolved: ResolvedSession | None, refusal: Refusal) -> Event | None:
-    """For the audit log, if a session was refused."""
+    """The event for the audit log, if a session was refused."""
     if resolved is None:
         return None
     session = resolved.session

@@ -248,7 +248,7 @@ def _counts_as_none(route: Route, head: RequestHead) -> bool:
 
 
 def _event(presented_key: bytes, reason: str) -> Event:
-    """For the audit log.
+    """The event for the audit log.
 
     A key that opens nothing any more is named by the session that it had.
     """

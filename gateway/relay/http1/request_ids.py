@@ -1,4 +1,4 @@
-"""The names of requests: X-Request-Id and traceparent."""
+"""The ids of requests: X-Request-Id and traceparent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.core.sessions.keys import KEY_PATTERN
 if TYPE_CHECKING:
     from gateway.relay.http1.request_head import RequestHead
 
-# A name that a trusted peer has given. It goes into logs and answers, so few bytes are allowed.
+# An id that a trusted peer has given. It goes into logs and answers, so few bytes are allowed.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 
 
@@ -42,7 +42,7 @@ def given_id(head: RequestHead) -> bytes | None:
 def traceparent(head: RequestHead, own_id: bytes) -> bytes:
     """The traceparent line: the caller's trace, or a new one.
 
-    A new trace is named like the request, so that one name finds logs and traces. It is marked as
+    A new trace has the id of the request, so that one id finds logs and traces. It is marked as
     sampled: backends that sample "as the parent says" would otherwise record nothing (W3C Trace
     Context §3.2).
 

@@ -67,10 +67,10 @@ class Waiter(Request, Holder, Protocol):
         """
 
     def send(self, upstream: UpstreamConnection) -> None:
-        """Sends the request over this connection."""
+        """Send the request over this connection."""
 
     def fail(self, refusal: Refusal) -> None:
-        """It gets no connection."""
+        """Refuse the request: it gets no connection."""
 
     def unreached(self, refusal: Refusal, server: Server, cause: str) -> None:
-        """No server could be reached; `server` is the last one that was tried."""
+        """Refuse the request: no server could be reached. `server` was tried last."""

@@ -57,11 +57,11 @@ class BehindSentinel(SingleServer):
 
 
 class PrimaryConnection(SentinelManagedConnection, TcpConnection):
-    """To the primary, over TCP."""
+    """A connection to the primary, over TCP."""
 
 
 class TlsPrimaryConnection(SentinelManagedConnection, TlsConnection):
-    """To the primary, over TLS."""
+    """A connection to the primary, over TLS."""
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
