@@ -84,7 +84,7 @@ def be_a_folder(pair: CertificateFiles, _made: Path) -> None:
     [
         (truncate, "PEM"),
         (remove, "No such file"),
-        (mismatch, "KEY_VALUES_MISMATCH"),
+        (mismatch, "the key belongs to another certificate"),
         (expire, "it has expired on"),
         (wait_for_validity, "it is not valid before"),
         (be_a_folder, ""),
@@ -145,7 +145,7 @@ def test_a_pair_that_becomes_valid(
 def test_a_start_needs_all_pairs(pairs: list[CertificateFiles]) -> None:
     """The error names the pair."""
     shutil.copy(pairs[0].key_file, pairs[1].key_file)
-    with pytest.raises(UnusableCertificate, match=r"/1\.pem, .*/1\.key: .*KEY_VALUES_MISMATCH"):
+    with pytest.raises(UnusableCertificate, match=r"/1\.pem, .*/1\.key: .*another certificate"):
         Certificates(Entrance(certificates=tuple(pairs)))
 
 
