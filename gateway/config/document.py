@@ -33,9 +33,13 @@ _MAX_NODES = 300_000
 
 _TOO_DEEP = "is nested too deeply, or has an alias inside the value that it names"
 
-# PyYAML's message for `subject_prefix: staff:`, in a block and inside braces.
-_AT_A_COLON = re.compile(r"mapping values are not allowed|but got ':'")
-_IN_QUOTES = "write a text with a colon in quotes"
+# By PyYAML's messages for `prefix: staff:`, `{path: /u/{id}}`, `host: *.shop.example` and `x: @y`.
+_IN_QUOTES = (
+    (re.compile(r"mapping values are not allowed|but got ':'"), "a text with a colon"),
+    (re.compile(r"but got '(?:[\[{]|<scalar>)'"), "a text with braces or brackets"),
+    (re.compile(r"scanning an alias|undefined alias"), "a text that begins with a star"),
+    (re.compile(r"cannot start any token"), "a text that begins with this character"),
+)
 
 _STRING = "tag:yaml.org,2002:str"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -111,7 +115,9 @@ def read(file: Path, env: Mapping[str, str]) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        hint = _IN_QUOTES if _AT_A_COLON.search(error.problem or "") else ""
+        told = f"{error.context} {error.problem}"
+        texts = (text for pattern, text in _IN_QUOTES if pattern.search(told))
+        hint = next((f"write {text} in quotes" for text in texts), "")
         raise ConfigError(
             [Problem(str(file), line, column, "", f"is not YAML: {error.problem}", hint)]
         ) from None

@@ -99,6 +99,12 @@ def _shaped_path(value: str) -> str:
     return value
 
 
+def _prefix(value: str) -> str:
+    if "{" in value:
+        raise ValueError("is a text: where clients fill segments in, use rewrite: /${path.*}")
+    return _exact_path(value)
+
+
 def _target(value: str) -> str:
     path, mark, query = value.partition("?")
     _exact_path(path)
@@ -141,6 +147,8 @@ RegexText = Annotated[str, AfterValidator(_path_regex)]
 RoutePath = Annotated[str, AfterValidator(_route_path)]
 
 ExactPath = Annotated[str, AfterValidator(_exact_path)]
+
+PathPrefix = Annotated[str, AfterValidator(_prefix)]
 
 ShapedPath = Annotated[str, AfterValidator(_shaped_path)]  # may have segments to fill in
 

@@ -18,6 +18,7 @@ from gateway.config.limit_sections import Concurrency, LimitList
 from gateway.config.path_values import (
     ExactPath,
     HostPattern,
+    PathPrefix,
     RegexText,
     Rewriting,
     RewrittenPath,
@@ -162,8 +163,8 @@ class RouteAction(Model):
     respond: Respond | None = None
     redirect: Redirect | None = None
     maintenance: MaintenanceText = None
-    strip_prefix: ExactPath | None = None
-    add_prefix: ExactPath | None = None
+    strip_prefix: PathPrefix | None = None
+    add_prefix: PathPrefix | None = None
     rewrite: PathRewrite | None = None
     request_headers: FieldChanges | None = None
     response_headers: FieldChanges | None = None

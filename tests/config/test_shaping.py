@@ -38,6 +38,7 @@ def complaint(folder: Path, text: str) -> str:
         ({"rewrite": "/items/{id}"}, "names segments as ${path.id}"),
         ({"rewrite": "/items?x=1"}, "is not a plain path"),
         ({"rewrite": "/../x"}, "is not a plain path"),
+        ({"strip_prefix": "/x/{id}"}, "where clients fill segments in, use rewrite"),
         ({"rewrite": {"match": "(a*)*", "to": "/"}}, "repeats more than a letter"),
         ({"rewrite": {"match": "/x/(.*)", "to": "/$2"}}, "names a group that match does not have"),
         ({"rewrite": {"match": "/x", "to": "//evil/?x"}}, "to: "),
