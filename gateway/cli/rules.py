@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.arguments import EXIT_FAILED, EXIT_USAGE, add_config, fail
+from gateway.config.files import read_file
 from gateway.core.http import path_patterns, paths
 from gateway.rules import Request
 from gateway.rules.loading import BadRule, Function, RuleLoader, RuleSource, line_in, parse_source
@@ -137,7 +138,7 @@ def _configured(config: str) -> dict[RuleSource, list[str]]:
 def _read(source: RuleSource) -> RuleSource:
     file = Path(source.file)
     try:
-        return replace(source, file=str(file.absolute()), code=file.read_bytes())
+        return replace(source, file=str(file.absolute()), code=read_file(file))
     except OSError as error:
         raise BadRule(f"cannot be read: {error.strerror}") from None
 
@@ -148,7 +149,7 @@ def _examples(source: RuleSource, routes: Iterable[str]) -> list[Example]:
 
     file = Path(source.file).with_suffix(".examples.yaml")
     try:
-        data = yaml.safe_load(file.read_bytes())
+        data = yaml.safe_load(read_file(file))
     except OSError as error:
         raise _Unusable(f"{file}: cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:

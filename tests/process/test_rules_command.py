@@ -1,5 +1,6 @@
 """`gateway rules test`: rules on their examples, and on one request."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_a_rule_does_not_end_the_command(folder: Path) -> None:
     done = tried(folder)
     assert done.returncode == 1
     assert "WRONG raises SystemExit in line 2" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["rules.py", "rules.examples.yaml"])
+def test_a_pipe_is_no_file(folder: Path, name: str) -> None:
+    """The command would wait for a writer."""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    done = tried(folder, "./rules.py:may_edit")
+    assert done.returncode == 2
+    assert "cannot be read: is not a regular file" in done.stderr
 
 
 @pytest.mark.parametrize(
