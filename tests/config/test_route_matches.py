@@ -243,6 +243,19 @@ def test_a_way_that_opens_nothing_else(tmp_path: Path, opening: str, protected: 
     assert not any("clients choose the way" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("require", "is_told"),
+    [("", True), ("{scopes: read}", True), ("{max_age: 1h}", True), ("{max_age: 5m}", False)],
+)
+def test_another_way_that_asks_for_no_recent_login(
+    tmp_path: Path, require: str, *, is_told: bool
+) -> None:
+    """Both routes need a session; the way without the step-up is told of."""
+    opening = "path: '/pub/*', strip_prefix: /pub" + (require and f", require: {require}")
+    warnings = found(tmp_path, opening, "path: '/api/*', require: {max_age: 10m}")
+    assert any("clients choose the way" in warning for warning in warnings) is is_told
+
+
 def test_a_route_at_the_path_of_a_backends_login(tmp_path: Path) -> None:
     """No route leads there, so it is told; one that captures tokens does."""
     login = "login: {kind: backend, path: /in, upstream: shop, backend_path: /auth/in}\n"

@@ -18,6 +18,9 @@ from gateway.core.http.routing import Table
 from gateway.core.sessions import conditions
 from gateway.core.sessions.conditions import Condition
 
+# What a route without `require` requires. The model refuses one that says so.
+_NOTHING = Require.model_construct()
+
 
 def overlap_warnings(config: Config, document: Document) -> Iterator[Problem]:
     """Find routes that serve for less what another one is meant to serve."""
@@ -104,7 +107,7 @@ def asks_less_than(one: RouteOptions, other: RouteOptions, config: Config) -> bo
     less = less or not conditions.implies(_required(one, config), _required(other, config))
     if less or other.require is None:
         return less
-    mine, theirs = one.require or Require(), other.require
+    mine, theirs = one.require or _NOTHING, other.require
     return not set(mine.rules) >= set(theirs.rules) or (
         theirs.max_age is not None and (mine.max_age is None or mine.max_age > theirs.max_age)
     )
