@@ -11,11 +11,12 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core.http.addresses import (
     BACKLOG,
+    MAX_UNIX_PATH_BYTES,
     Address,
     SystemdAddress,
     TcpAddress,
@@ -30,9 +31,6 @@ _HERE = ("", "127.0.0.1", "::1", _EVERY_INTERFACE, "::")
 # How long to wait for the owner of a unix socket to accept; a living one accepts at once.
 _OWNER_SECONDS = 1.0
 
-
-# A unix socket whose mode or group changes is opened anew beside the old one: the reload may fail.
-_BESIDE = ".new"
 
 Permissions = tuple[int, int | None]  # mode and group
 
@@ -58,9 +56,8 @@ class Listener:
         """Whether the file of a unix socket still belongs to this socket."""
         return not self.path or _inode(self.path) == self.inode
 
-    def put_in_place(self) -> None:
-        """Put a unix socket that was opened beside the old one into its place."""
-        path = self.path.removesuffix(_BESIDE)
+    def put_in_place(self, path: str) -> None:
+        """Put a unix socket that was opened beside the one at a path into its place."""
         os.rename(self.path, path)
         self.path = path
 
@@ -81,7 +78,7 @@ class Listeners:
 
     inherited: Inherited = field(default_factory=Inherited)
     _open: Mapping[str, tuple[Listener, ...]] = field(default_factory=dict)
-    _beside: Sequence[Listener] = ()  # until they are put in place
+    _beside: Mapping[str, Listener] = field(default_factory=dict)  # until they are put in place
 
     def extended(self, addresses: Iterable[Address], workers: int) -> Listeners:
         """Sockets for these addresses: open ones are kept, missing ones opened.
@@ -105,9 +102,9 @@ class Listeners:
 
     def put_in_place(self) -> None:
         """Let clients reach the sockets that were opened beside old ones."""
-        for listener in self._beside:
-            listener.put_in_place()
-        self._beside = ()
+        for path, listener in self._beside.items():
+            listener.put_in_place(path)
+        self._beside = {}
 
     def ports(self) -> set[int]:
         """The TCP ports of all sockets."""
@@ -156,7 +153,7 @@ class _Opening:
     """Opens the sockets that `there` lacks."""
 
     def __init__(self, there: Listeners, workers: int) -> None:
-        self.beside: list[Listener] = []  # in whose places others are yet
+        self.beside: dict[str, Listener] = {}  # by their places, where others are yet
         self._there = there
         self._ports = there.ports()
         self._workers = workers
@@ -186,12 +183,21 @@ class _Opening:
         [listener] = there
         if listener.permissions == (address.mode, address.group):
             return listener
-        self.beside.append(self._opened(replace(address, path=address.path + _BESIDE)))
-        return self.beside[-1]
+        # The reload may still fail, so the old one stays in its place until it has succeeded.
+        listener = self._opened(replace(address, path=_beside(address.path)))
+        self.beside[address.path] = listener
+        return listener
 
     def _opened(self, address: TcpAddress | UnixAddress, *, shared: bool = False) -> Listener:
         self._new.append(listen(address, shared=shared))
         return self._new[-1]
+
+
+def _beside(path: str) -> str:
+    """Another path in the same folder; its length is limited."""
+    longer = path + ".new"
+    fits = len(longer.encode()) <= MAX_UNIX_PATH_BYTES
+    return longer if fits else path[:-1] + ("~" if path[-1] != "~" else "_")
 
 
 def describe(address: Address) -> str:
