@@ -1,5 +1,6 @@
 """What answers say of a backend's own URLs, as its clients know them."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -138,3 +139,25 @@ def test_links_that_stay() -> None:
         *lines,
         b"Set-Cookie: a=1; Path=/shop\r\n",
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Set-Cookie: a=1; Path=/%b x",
+        b"Set-Cookie: a=1;%b path",
+        b"Refresh: 1;%b x",
+        b"Refresh: 1; url%b x",
+    ],
+)
+def test_a_long_line_takes_as_long_as_it_is(line: bytes) -> None:
+    """The time grows with the length, and not with its square: no answer stalls a worker."""
+
+    def seconds(size: int) -> float:
+        lines = [line % (b" " * size) + b"\r\n"]
+        started = time.process_time()
+        for _ in range(3):
+            CUT.put_right(lines, ASKED)
+        return time.process_time() - started
+
+    assert seconds(32000) < 64 * max(seconds(2000), 0.001)  # by its square it would be 256

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 _ABSOLUTE = re.compile(rb"((?i:https?:)?//)([^/?#]*)(.*)")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 _REFRESH = re.compile(rb"([0-9.]+[ \t]*[;,][ \t]*(?i:url[ \t]*=[ \t]*)?)([\"']?)(.*)")
-_COOKIE_PATH = re.compile(rb"(;[ \t]*(?i:path)[ \t]*=[ \t]*)(/[^;]*?)(?=[ \t]*(?:;|\Z))")
+_COOKIE_PATH = re.compile(rb"(;[ \t]*(?i:path)[ \t]*=[ \t]*)(/[^;]*)")
 _DEFAULT_PORT = re.compile(rb":(?:80|443)?\Z")
 
 # Browsers read a backslash as a slash (WHATWG URL §4.4): two of them would begin another host.
@@ -118,7 +118,12 @@ class BackendLinks:
         """A Set-Cookie value with the client's path in place of the upstream's."""
         if value[: len(_WHOLE_SITE)].lower() == _WHOLE_SITE:
             return value
-        return _COOKIE_PATH.sub(lambda found: found[1] + self._cookie_path(found[2], asked), value)
+
+        def put_right(found: re.Match[bytes]) -> bytes:
+            path = found[2].rstrip(b" \t")
+            return found[1] + self._cookie_path(path, asked) + found[2][len(path) :]
+
+        return _COOKIE_PATH.sub(put_right, value)
 
     def _cookie_path(self, path: bytes, asked: Asked) -> bytes:
         if _is_below(self.upstream, path.rstrip(b"/")) and not self._knows_prefix(path, asked):
