@@ -76,7 +76,7 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 def test(options: argparse.Namespace) -> int:
     """Print what the rules say. Exit code 1 if it is not what examples expect."""
-    loader = RuleLoader()
+    loader = RuleLoader(read_file)
     try:
         tried = [(rule, loader.function(rule), examples) for rule, examples in _tried(options)]
     except _Unusable as error:

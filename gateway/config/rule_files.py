@@ -47,10 +47,10 @@ class _Files:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._code: dict[Path, bytes] = {}
-        self._loader = RuleLoader()
+        self._loader = RuleLoader(read_file)
 
     def tried(self, source: RuleSource) -> RuleSource:
-        """The rule with the code of its file. Raises `BadRule`."""
+        """The rule with the code of its file and of the neighbours. Raises `BadRule`."""
         file = (self._folder / source.file).absolute()
         if file not in self._code:
             try:
@@ -59,4 +59,4 @@ class _Files:
                 raise BadRule(f"cannot be read: {error.strerror}") from None
         found = replace(source, file=str(file), code=self._code[file])
         self._loader.function(found)
-        return found
+        return self._loader.with_neighbours(found)

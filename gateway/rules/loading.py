@@ -1,7 +1,7 @@
 """Loads rules from files of Python.
 
-The file is read once, with config.yaml, so all workers of a configuration run the same code,
-whatever becomes of the file. It is run once in each process that loads it.
+The file and its neighbours are read once, with config.yaml, so all workers of a configuration run
+the same code, whatever becomes of the files. It is run once in each process that loads it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from gateway.rules import Request
+from gateway.rules.neighbours import Neighbours
 from gateway.rules.time_limit import TimeLimit, TookTooLong
 
 Function = Callable[[Request], bool]
@@ -35,11 +35,15 @@ class BadRule(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RuleSource:
-    """Where a rule stands, and the code of its file once that has been read."""
+    """Where a rule stands, and the code of its file once that has been read.
+
+    neighbours: the paths and the code of what the file imports from its folder; None: not read yet
+    """
 
     file: str
     function: str
     code: bytes = field(default=b"", repr=False)
+    neighbours: tuple[tuple[str, bytes], ...] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.function}"
@@ -61,14 +65,24 @@ def parse_source(text: str) -> RuleSource:
 class RuleLoader:
     """Loads rules of one configuration. Rules of one file share its module."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Path], bytes] = Path.read_bytes) -> None:
+        """`read` reads the neighbours of files, and raises `OSError`."""
+        self._read = read
         self._modules: dict[tuple[str, bytes], ModuleType] = {}
+        self._neighbours: dict[tuple[str, bytes], Mapping[str, bytes]] = {}
+
+    def with_neighbours(self, source: RuleSource) -> RuleSource:
+        """The source of a rule that has been loaded, with what its file has imported."""
+        return replace(source, neighbours=tuple(self._neighbours[source.file, source.code].items()))
 
     def function(self, source: RuleSource) -> Function:
         """The function of a rule, whose code has been read. Raises `BadRule`."""
         place = (source.file, source.code)
         if place not in self._modules:
-            self._modules[place] = _module(source)
+            codes = None if source.neighbours is None else dict(source.neighbours)
+            neighbours = Neighbours(source.file, self._read, codes)
+            self._modules[place] = _module(source, neighbours)
+            self._neighbours[place] = neighbours.codes
         known = vars(self._modules[place])
         if source.function not in known:
             near = get_close_matches(source.function, known, n=1)
@@ -79,7 +93,7 @@ class RuleLoader:
         return function  # type: ignore[no-any-return]
 
 
-def _module(source: RuleSource) -> ModuleType:
+def _module(source: RuleSource, neighbours: Neighbours) -> ModuleType:
     """Run the file. Raises `BadRule`."""
     name = Path(source.file).name
     module = ModuleType(f"latchkey_rules_{Path(source.file).stem}")
@@ -87,9 +101,10 @@ def _module(source: RuleSource) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
         code = compile(source.code, source.file, "exec", dont_inherit=True)
-        with _importing_beside(source.file), TimeLimit(MAX_LOAD_SECONDS) as limit:
+        with neighbours, TimeLimit(MAX_LOAD_SECONDS) as limit:
             limit.run(partial(exec, code, vars(module)))
     except SyntaxError as error:
+        name = Path(error.filename or source.file).name  # it may be a neighbour's
         raise BadRule(f"cannot be loaded: {name}:{error.lineno or 1}: {error.msg}") from None
     except ImportError as error:
         place = line_in(source.file, error.__traceback__)
@@ -102,46 +117,6 @@ def _module(source: RuleSource) -> ModuleType:
         place = line_in(source.file, error.__traceback__)
         raise BadRule(f"cannot be loaded: {name}:{place}: {type(error).__name__}") from None
     return module
-
-
-@contextmanager
-def _importing_beside(file: str) -> Iterator[None]:
-    """Let a file import its neighbours, after all other modules, and write nothing."""
-    folder, writes = str(Path(file).absolute().parent), sys.dont_write_bytecode
-    known = set(sys.modules)
-    sys.path.append(folder)
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
-        sys.dont_write_bytecode = writes
-        _forget_neighbours(folder, known)
-
-
-def _forget_neighbours(folder: str, known: set[str]) -> None:
-    """Forget the modules of a folder: another folder may have others of the same names.
-
-    known: the modules that had been there before
-    """
-    packages = ((name, name.partition(".")[0]) for name in sys.modules.keys() - known)
-    neighbours = [
-        name
-        for name, package in packages
-        if package not in known and _stands_at(f"{folder}/{package}", sys.modules[name])
-    ]
-    for name in neighbours:  # after all have been asked: folders ask the modules around them
-        del sys.modules[name]
-
-
-def _stands_at(place: str, module: ModuleType) -> bool:
-    """Whether a module is this package, a part of it, or a file of its name."""
-    files = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-    return any(
-        file == place or file.startswith((f"{place}.", f"{place}/"))
-        for file in files
-        if isinstance(file, str)
-    )
 
 
 def line_in(file: str, traceback: TracebackType | None) -> int:

@@ -1,5 +1,6 @@
 """Rules in Python: what they see, how they are loaded, run and measured."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,15 +228,33 @@ def test_neighbours_are_those_of_the_files_own_folder(tmp_path: Path) -> None:
     code = "import teams\nfrom rights import edit\nfrom more.rights import read\nimport colorsys\n"
     code += "def rule(request): return [teams.NAME, edit.NAME, read.NAME]"
     loader = RuleLoader()
-    functions: list[Callable[..., Any]] = []
+    sources = []
     for name in ("a", "b"):
         for file in ("teams.py", "rights/__init__.py", "rights/edit.py", "more/rights/read.py"):
             (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / file).write_text(f"NAME = '{name}'")
-        functions.append(loader.function(source(code, file=str(tmp_path / name / "rules.py"))))
+        sources.append(source(code, file=str(tmp_path / name / "rules.py")))
+    functions: list[Callable[..., Any]] = [loader.function(one) for one in sources]
     assert [function(REQUEST) for function in functions] == [["a"] * 3, ["b"] * 3]
     assert "colorsys" in sys.modules
     assert not {"teams", "rights", "more.rights"} & sys.modules.keys()
+
+
+def test_neighbours_are_read_once(tmp_path: Path) -> None:
+    """So a worker that starts later runs the same code, whatever becomes of the files."""
+    folder = tmp_path / "more" / "rights"
+    folder.mkdir(parents=True)
+    (folder / "read.py").write_text("ALLOWED = True")
+    code = "from more.rights import read\ndef rule(request): return read.ALLOWED"
+    first = RuleLoader()
+    rule = source(code, file=str(tmp_path / "rules.py"))
+    first.function(rule)
+    rule = first.with_neighbours(rule)
+    shutil.rmtree(tmp_path / "more")
+    (tmp_path / "more.py").write_text("x = 1")
+    function: Callable[..., Any] = RuleLoader().function(rule)
+    assert function(REQUEST) is True
+    assert b"ALLOWED" in dict(rule.neighbours or ())[str(folder / "read.py")]
 
 
 def test_a_file_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
