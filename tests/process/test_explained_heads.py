@@ -127,3 +127,11 @@ def test_the_answer_of_a_redirect(site: Gateway) -> None:
     for line, expected in zip(sent, lines, strict=False):
         assert line.startswith("Date:") or re.fullmatch(matching(expected), line)
     assert "Location: /to/%2A?q=1" in lines
+
+
+def test_other_readings_of_a_path_are_legible(site: Gateway) -> None:
+    """Letters beyond ASCII stand in escapes, as in requests."""
+    file = str(site.log.with_name("config.yaml"))
+    done = run("routes", "explain", "-c", file, "GET", "http://a.example/caf%C3%A9")
+    assert done.returncode == 1
+    assert "a backend may read '/caf%C3%A9', for no route" in done.stdout
