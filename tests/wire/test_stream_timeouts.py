@@ -166,6 +166,16 @@ def test_each_direction_has_an_idle_timeout_of_its_own(streams: Gateway, shop: U
         assert asked["upload"].answer()[0] == 200
 
 
+def test_a_client_may_wait_to_be_asked_for_its_body(streams: Gateway, shop: Upstream) -> None:
+    """`body_idle` is shorter than `timeouts.continue`, for which the upstream may be silent."""
+    with Client(streams.port) as client:
+        client.send(b"POST /plain/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n")
+        client.send(b"Expect: 100-continue\r\n\r\n")
+        assert client.head().startswith(b"HTTP/1.1 100 ")
+        client.send(b"hi")
+        assert client.answer()[0] == 200
+
+
 def test_a_tunnel_ends_by_the_routes_own_timeout(streams: Gateway, shop: Upstream) -> None:
     """wire-rules.md#D10: `tunnel_idle` of a route."""
     shop.clear(lambda visit: visit.send(_SWITCH) if visit.head() else None)

@@ -184,6 +184,8 @@ class Upload:
             if not client.buffer:
                 self.expectation.meet_after(context.settings.continue_, context.loop)
         self._send_body(client.take(), [forward.head])
+        if self.expectation is not None:
+            client.deadline += context.settings.continue_  # it may wait so long to be asked
 
     @property
     def takes_bytes(self) -> bool:
