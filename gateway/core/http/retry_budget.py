@@ -16,7 +16,7 @@ _WINDOW_SECONDS = 10.0
 class RetryBudget:
     """Counts retries, and compares them with the requests of about the last ten seconds.
 
-    It costs nothing where no request is sent again.
+    A request that is not sent again costs nothing.
     """
 
     percent: int = 20  # of the requests
