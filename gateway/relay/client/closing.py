@@ -13,10 +13,10 @@ from gateway.relay.loop.deadlines import untaken
 if TYPE_CHECKING:
     from gateway.relay.exchange.context import Context
 
-# How long a client may go on sending after its last answer (seconds), as `lingering_time` of nginx.
+# How long a client may go on sending after its last answer, as `lingering_time` of nginx says.
 # What it sends is read and dropped: a socket that is closed with unread bytes sends a reset, which
 # destroys the answer on its way (RFC 9112 §9.6). A browser sends the whole of a refused upload.
-_MAX_LINGER = 30.0
+_MAX_LINGER_SECONDS = 30.0
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -37,7 +37,7 @@ class Closing:
     def __init__(self, connection: Ending, context: Context) -> None:
         self._connection = connection
         self._context = context
-        self._until = context.clock.now + _MAX_LINGER
+        self._until = context.clock.now + _MAX_LINGER_SECONDS
 
     def linger(self) -> None:
         """Stop writing, and drop what the client still sends.
