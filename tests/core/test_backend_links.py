@@ -8,7 +8,12 @@ import pytest
 from gateway.core.http.backend_links import Asked, BackendLinks
 
 HOST = b"shop.example:8080"
-ASKED = Asked((HOST,), b"/")
+
+
+def asked() -> Asked:
+    return Asked((HOST,), b"/")
+
+
 NAMES = [b"10.0.0.1:9000", b"up.internal:80"]
 CUT = BackendLinks.of(b"/shop", b"", NAMES)  # strip_prefix: /shop
 BASE = BackendLinks.of(b"", b"/base", NAMES)  # http://h/base
@@ -56,7 +61,7 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
     """Relative, absolute and of the same host; no path becomes another host's."""
     for name in (b"Location", b"content-location"):
         lines = [b"%b: %b\r\n" % (name, url)]
-        found = links.put_right(lines, Asked((HOST,), links.upstream + b"/a/b"))
+        found = links.put_right(lines, lambda: Asked((HOST,), links.upstream + b"/a/b"))
         assert found == [b"%b: %b\r\n" % (name, expected)]
 
 
@@ -81,8 +86,8 @@ def test_locations(links: BackendLinks, url: bytes, expected: bytes) -> None:
 )
 def test_what_a_proxy_in_front_has_told(links: BackendLinks, line: bytes, expected: bytes) -> None:
     """The site's other name, and a prefix before the route's own: backends read both."""
-    asked = Asked((HOST, b"pub.example"), b"/", prefix=b"/outer/shop")
-    assert links.put_right([line + b"\r\n"], asked) == [(expected or line) + b"\r\n"]
+    told = Asked((HOST, b"pub.example"), b"/", prefix=b"/outer/shop")
+    assert links.put_right([line + b"\r\n"], lambda: told) == [(expected or line) + b"\r\n"]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +113,10 @@ def test_what_a_proxy_in_front_has_told(links: BackendLinks, line: bytes, expect
 def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -> None:
     """One that covers all of the upstream covers all of the route."""
     lines = [b"Set-Cookie: " + cookie + b"\r\n"]
-    [found] = links.put_right(lines, ASKED)
+    [found] = links.put_right(lines, asked)
     assert found == b"Set-Cookie: " + expected + b"\r\n"
     off = replace(links, moves_cookies=False)
-    assert off.put_right(lines, ASKED) == lines
+    assert off.put_right(lines, asked) == lines
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,7 @@ def test_paths_of_cookies(links: BackendLinks, cookie: bytes, expected: bytes) -
     ],
 )
 def test_a_refresh(value: bytes, expected: bytes) -> None:
-    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], ASKED)
+    [found] = CUT.put_right([b"Refresh: %b\r\n" % value], asked)
     assert found == b"Refresh: %b\r\n" % expected
 
 
@@ -135,7 +140,7 @@ def test_links_that_stay() -> None:
         b"Refresh: 0;url=/base/x\r\n",
         b"Content-Location: /base\r\n",
     ]
-    assert off.put_right([*lines, b"Set-Cookie: a=1; Path=/base\r\n"], ASKED) == [
+    assert off.put_right([*lines, b"Set-Cookie: a=1; Path=/base\r\n"], asked) == [
         *lines,
         b"Set-Cookie: a=1; Path=/shop\r\n",
     ]
@@ -157,7 +162,7 @@ def test_a_long_line_takes_as_long_as_it_is(line: bytes) -> None:
         lines = [line % (b" " * size) + b"\r\n"]
         started = time.process_time()
         for _ in range(3):
-            CUT.put_right(lines, ASKED)
+            CUT.put_right(lines, asked)
         return time.process_time() - started
 
     assert seconds(32000) < 64 * max(seconds(2000), 0.001)  # by its square it would be 256

@@ -7,8 +7,9 @@ to the client. URLs of other sites, and paths that no client reaches, stay as th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 _ABSOLUTE = re.compile(rb"((?i:https?:)?//)([^/?#]*)(.*)")
@@ -20,12 +21,13 @@ _DEFAULT_PORT = re.compile(rb":(?:80|443)?\Z")
 # Browsers read a backslash as a slash (WHATWG URL §4.4): two of them would begin another host.
 _SLASHES = b"/\\"
 
+_WITH_PATHS = frozenset({b"location", b"content-location", b"refresh", b"set-cookie"})
+
 # A cookie of this name is for the whole site, or for none (RFC 6265bis §4.1.3.2).
 _WHOLE_SITE = b"__host-"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What the upstream knows of the request that it answers.
 
     hosts: by which it may call the client's site: that of the request, and what a proxy told
@@ -62,23 +64,27 @@ class BackendLinks:
         """The links of a route; default ports of `authorities` do not count."""
         return cls(client, upstream, frozenset(map(_without_port, authorities)), **moves)
 
-    def put_right(self, lines: Iterable[bytes], asked: Asked) -> list[bytes]:
+    def put_right(self, lines: Iterable[bytes], asked: Callable[[], Asked]) -> list[bytes]:
         """The field lines of an answer, as they are right for the client."""
         kept = []
         for line in lines:
             name, _, rest = line.partition(b":")
-            lower, value = name.lower(), rest.strip(b" \t\r\n")
-            changed = value
-            if lower == b"set-cookie":
-                changed = self._cookie(value, asked) if self.moves_cookies else value
-            elif not self.moves_urls:
-                pass
-            elif lower in (b"location", b"content-location"):
-                changed = self._url(value, asked)
-            elif lower == b"refresh":
-                changed = self._refresh(value, asked)
-            kept.append(line if changed == value else b"%b: %b\r\n" % (name, changed))
+            lower = name.lower()
+            if lower in _WITH_PATHS:
+                value = rest.strip(b" \t\r\n")
+                changed = self._changed(lower, value, asked())
+                if changed != value:
+                    kept.append(b"%b: %b\r\n" % (name, changed))
+                    continue
+            kept.append(line)
         return kept
+
+    def _changed(self, name: bytes, value: bytes, asked: Asked) -> bytes:
+        if name == b"set-cookie":
+            return self._cookie(value, asked) if self.moves_cookies else value
+        if not self.moves_urls:
+            return value
+        return (self._refresh if name == b"refresh" else self._url)(value, asked)
 
     def _url(self, url: bytes, asked: Asked) -> bytes:
         """A URL of the upstream, as a reference for the client."""

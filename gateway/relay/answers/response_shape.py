@@ -11,6 +11,7 @@ from gateway.relay.access import upstream_request
 if TYPE_CHECKING:
     from gateway.relay.access.decision import Forward
     from gateway.relay.access.peer import Peer
+    from gateway.relay.access.route_action import Action
     from gateway.relay.answers.own_answers import Change
     from gateway.relay.http1.request_head import RequestHead
     from gateway.relay.http1.response_head import ResponseHead
@@ -21,12 +22,9 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
     route = forward.route
     action = route.action
     if action.links is not None:
-        asked = Asked(
-            hosts=tuple(host for host in (request.host, peer.client(request).host) if host),
-            path=action.prefix + action.upstream_path(request.path),
-            prefix=upstream_request.told_prefix(request, action, peer),
+        response.passed = action.links.put_right(
+            response.passed, lambda: _asked(request, action, peer)
         )
-        response.passed = action.links.put_right(response.passed, asked)
     if action.answer_fields is not None:
         response.passed = action.answer_fields.applied(
             response.passed, forward.resolved, lambda: route.path_values(request)
@@ -36,6 +34,14 @@ def apply(response: ResponseHead, request: RequestHead, forward: Forward, peer: 
         https = peer.client(request).is_protected
         added = action.security.lines(response.passed, https=https)
         response.passed = [*response.passed, *added]
+
+
+def _asked(request: RequestHead, action: Action, peer: Peer) -> Asked:
+    return Asked(
+        hosts=tuple(host for host in (request.host, peer.client(request).host) if host),
+        path=action.prefix + action.upstream_path(request.path),
+        prefix=upstream_request.told_prefix(request, action, peer),
+    )
 
 
 def of_own_answer(request: RequestHead, forward: Forward) -> Change | None:
