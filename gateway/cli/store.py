@@ -28,6 +28,9 @@ _NO_SECRETS = ("nothing is sealed or opened here",)
 
 _STDERR = 2
 
+# A command waits at least so long for each of the store's answers: it keeps no client waiting.
+_MIN_TIMEOUT_SECONDS = 10.0
+
 # The columns of a list of sessions: title, and name in `Administration.listed`.
 COLUMNS = {
     "ID": "handle",
@@ -58,8 +61,11 @@ def perform(
 async def _perform(
     config: Config, work: Callable[[Administration], Awaitable[T]], *, seals: bool
 ) -> T:
+    store = config.store.model_copy(
+        update={"timeout": max(config.store.timeout, _MIN_TIMEOUT_SECONDS)}
+    )
     sessions = open_sessions(
-        config,
+        config.model_copy(update={"store": store}),
         url=_store_url(config),
         secrets=_secrets(config) if seals else _NO_SECRETS,
         render=lambda _session: b"",

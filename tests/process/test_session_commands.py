@@ -149,6 +149,18 @@ def test_the_embedded_store_without_its_gateway(tmp_path: Path, backend: Upstrea
             stale.bind(str(left))
 
 
+def test_a_busy_store(tmp_path: Path, redis: RedisServer, backend: Upstream) -> None:
+    """A command waits for it longer than a request."""
+    file = tmp_path / "config.yaml"
+    session = {"secrets": ["a secret of the tests, long enough"]}
+    store = {"url": redis.url, "timeout": "100ms"}
+    data = {"version": 1, "session": session, "store": store, **sections(backend)}
+    file.write_text(yaml.safe_dump(data))
+    redis.client().client_pause(1000)
+    done = run("sessions", "count", "-c", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_when_it_cannot_be_done(tmp_path: Path, redis: RedisServer, backend: Upstream) -> None:
     """Exit code 1 for a store that is away or refuses, and for an audit log that cannot be written:
     no user is logged out without a line; 2 for what was asked wrongly. The password is not said.

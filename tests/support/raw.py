@@ -259,6 +259,7 @@ class Upstream:
 
         Waits until the gateway has closed its side too: its pool must not hold what is gone.
         """
+        self.answer = answer or always(OK)  # first: what is accepted from now on behaves anew
         visits, self.visits = self.visits, []
         for visit in visits:
             visit.finish()
@@ -267,7 +268,6 @@ class Upstream:
             time.sleep(0.002)
         for visit in visits:
             visit.close()
-        self.answer = answer or always(OK)
 
     def wait(self, condition: Callable[[], bool]) -> None:
         """Waits until something has happened at the upstream."""
