@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bench.credentials import new_key
@@ -137,10 +138,10 @@ def _naive(ground: Ground, name: str) -> Iterator[Running]:
 
 
 @contextmanager
-def _latchkey(ground: Ground, name: str) -> Iterator[Running]:
+def _latchkey(ground: Ground, name: str, template: str = "latchkey.yaml") -> Iterator[Running]:
     command = [sys.executable, "-m", "gateway", "run", "-c"]
     more = {"admin_port": free_port(), "proxy_port": free_port(), "idle_timeout": "30m"}
-    with _peer(ground, name, f"{name}.yaml", command, **more) as up:
+    with _peer(ground, name, template, command, **more) as up:
         yield replace(up, key=log_in(up.port))
 
 
@@ -189,7 +190,11 @@ def log_in(port: int) -> str:
 
 
 LATCHKEY = Gateway("latchkey", "Latchkey", _latchkey)
-LATCHKEY_ALL = Gateway("latchkey-all", "Latchkey, all configured", _latchkey)
+LATCHKEY_ALL = Gateway(
+    "latchkey-all",
+    "Latchkey, all configured",
+    partial(_latchkey, template="latchkey-all.yaml"),
+)
 NGINX_LUA = Gateway("nginx-lua", "nginx + Lua + Redis", _nginx_lua)
 NGINX = Gateway("nginx", "nginx, plain proxy", _nginx, identifies=False)
 CADDY = Gateway("caddy", "Caddy, plain proxy", _caddy, identifies=False)
