@@ -91,6 +91,8 @@ class FieldChanges:
 
     def _session_lines(self, resolved: ResolvedSession) -> list[bytes]:
         """The lines that depend on the session alone: rendered once for each look-up."""
+        if resolved.rendered is None:
+            resolved.rendered = {}
         lines = resolved.rendered.get(self)
         if lines is None:
             session = resolved.session
