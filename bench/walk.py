@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import redis.asyncio
 import uvloop
 
 from bench.credentials import TOKEN_LIFE, new_token
 from bench.ground import Ground, give_to_peers
 from bench.machine import fresh_processes
 from gateway.config.load import load
+from gateway.core.sessions.records import SEEN_AT
 from gateway.core.sessions.session import Device
+from gateway.store.issuer import Issued
+from gateway.store.layout import Layout
 from gateway.store.sessions import Sessions, open_sessions
 
 ISSUERS = 2  # processes, one for each core
 
-# Longer than the gateway's own idle timeout: no session looks as if it had been idle for a while,
-# so Latchkey reads sessions and writes none, as its peers do.
+# Longer than the gateway's own idle timeout, and last seen in the future: no session looks as if it
+# had been idle for a while, so Latchkey reads sessions and writes none, as its peers do.
 ISSUERS_IDLE_TIMEOUT = "12h"
+_SEEN_IN_SECONDS = 12 * 3600
 
 _AT_ONCE = 32  # sessions that one process issues side by side
 _DEVICE = Device("Firefox on Linux", "192.168.100.100")
@@ -70,15 +76,21 @@ async def _issue_for(
         render=lambda _: b"",
     )
 
+    layout = Layout(config.store.prefix)
+    seen = struct.pack(">I", int(time.time()) + _SEEN_IN_SECONDS)
+
     async def issue_until_done() -> None:
         for subject in subjects:
-            note(*await _issue_one(sessions, subject))
+            issued, token = await _issue_one(sessions, subject)
+            await client.setrange(layout.session(issued.session.id), SEEN_AT - 1, seen)
+            note(issued.key.reveal(), token)
 
-    await asyncio.gather(*(issue_until_done() for _ in range(_AT_ONCE)))
+    async with redis.asyncio.from_url(config.store.url) as client:
+        await asyncio.gather(*(issue_until_done() for _ in range(_AT_ONCE)))
     await sessions.close()
 
 
-async def _issue_one(sessions: Sessions, subject: str) -> tuple[str, str]:
+async def _issue_one(sessions: Sessions, subject: str) -> tuple[Issued, str]:
     token = new_token(subject)
     issued = await sessions.issue(
         token=token,
@@ -87,4 +99,4 @@ async def _issue_one(sessions: Sessions, subject: str) -> tuple[str, str]:
         device=_DEVICE,
         token_expiry=time.time() + TOKEN_LIFE,
     )
-    return issued.key.reveal(), token
+    return issued, token
