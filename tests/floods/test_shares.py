@@ -112,11 +112,15 @@ UPGRADE = GET % b"Connection: Upgrade\r\nUpgrade: websocket\r\n%b"
 
 
 def unless_hurried(answer: Answer) -> Answer:
-    """The upstream's behaviour for the flood; the other client, in a hurry, is served at once."""
+    """The upstream's behaviour for the flood; the other client, in a hurry, is served at once.
+
+    Its connection is closed then: a request of the flood could come over it.
+    """
 
     def behave(visit: Visit) -> None:
         if b"X-Hurry" in visit.head():
-            always(OK)(Again(visit))
+            visit.send(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            visit.finish()
         else:
             answer(Again(visit))
 
