@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from abc import ABC, abstractmethod
 from typing import NoReturn, cast
 
 import uvloop
@@ -27,7 +28,7 @@ _UPGRADE = (
 _FRAME = client_frame()
 
 
-class Client(asyncio.Protocol):
+class Client(ABC, asyncio.Protocol):
     """One stream, which counts its messages once its head has come."""
 
     expected = b""
@@ -59,9 +60,9 @@ class Client(asyncio.Protocol):
     def begin(self) -> None:
         """Do what comes first on an open stream."""
 
+    @abstractmethod
     def count(self, data: bytes) -> None:
         """Count the messages in these bytes."""
-        raise NotImplementedError
 
     def connection_lost(self, error: Exception | None) -> None:
         _give_up(f"a stream has ended: {error}")
