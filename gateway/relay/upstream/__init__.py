@@ -5,5 +5,6 @@
 * `balancer` chooses the server, by its `policy`. Requests wait in `restarts` while none is reached.
 * `streams` counts event streams and tunnels, and `names` follows the addresses of a name.
 * `connection` sends a request, and reads the answer with `response_heads` and `response_body`.
+  `unread` is the end of an answer that a broken connection has left.
 * `response_handler` says what a connection knows of the exchange that it serves.
 """
